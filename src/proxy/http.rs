@@ -78,6 +78,7 @@ pub(super) async fn serve(
         first: Some(first),
         ahead,
         server: None,
+        stood_on: None,
     };
     let end = loop {
         match conversation.next().await {
@@ -99,8 +100,10 @@ struct Conversation<'a> {
     first: Option<Entry>,
     /// The connection that was made before the first request, until one wants to connect.
     ahead: Option<Ahead>,
-    /// The connection to the last server.
+    /// The connection to the last server. It may be given up, for want of memory, while the client's waits.
     server: Option<Server>,
+    /// What the last request stood on, while none is under way. In a box: each conversation has room for it.
+    stood_on: Option<Box<Stood>>,
 }
 
 /// A connection to a server, and what it was made for.
@@ -113,8 +116,6 @@ struct Server {
     may_be_pooled: bool,
     /// Who has been served by it.
     served: Served,
-    /// What the last request on it stood on, while none is under way. In a box: each conversation has room for it.
-    stood_on: Option<Box<Stood>>,
 }
 
 /// What a request stood on, and where it led.
@@ -165,22 +166,14 @@ impl Conversation<'_> {
     /// One request: heard, understood, decided, sent on, answered, recorded.
     async fn next(&mut self) -> Then {
         if self.client.bytes().is_empty()
-            && let Some(end) = self.idle().await
+            && let Some(end) = Box::pin(self.idle()).await
         {
             return end;
         }
-        let head = match &mut self.server {
-            Some(server) => {
-                tokio::select! {
-                    biased;
-                    () = shut(&mut server.stood_on, self.flow) => {
-                        self.server.take().into_iter().for_each(Server::reset);
-                        return Then::Close;
-                    }
-                    head = self.client.head(request::end) => head,
-                }
-            }
-            None => self.client.head(request::end).await,
+        let head = tokio::select! {
+            biased;
+            () = shut(&mut self.stood_on, self.flow) => return self.give_up(),
+            head = self.client.head(request::end) => head,
         };
         let head = match head {
             Ok(head) => head,
@@ -213,28 +206,29 @@ impl Conversation<'_> {
     /// Waits for the next request. Gives the end, where the server's comes first (directly, the
     /// client would see it now), or a changed policy allows nothing more there.
     async fn idle(&mut self) -> Option<Then> {
+        // None has been answered yet.
+        self.stood_on.as_ref()?;
         loop {
-            let Some(server) = &mut self.server else {
-                return None;
-            };
             tokio::select! {
                 biased;
-                () = shut(&mut server.stood_on, self.flow) => {
-                    self.server.take().into_iter().for_each(Server::reset);
-                    return Some(Then::Close);
-                }
+                () = shut(&mut self.stood_on, self.flow) => return Some(self.give_up()),
                 heard = self.client.read() => return match heard {
                     Ok(0) | Err(_) => Some(Then::Close),
                     Ok(_) => None,
                 },
-                // What it says besides its end answers no request (`408 Request Timeout`).
-                _ = server.side.read() => {
+                () = says_something(&mut self.server) => {
                     self.server = None;
                     return Some(Then::Close);
                 }
                 () = self.flow.streams().shortage() => self.server = None,
             }
         }
+    }
+
+    /// Nothing more is allowed on it: the server's side ends at once, the client's as if by the server.
+    fn give_up(&mut self) -> Then {
+        self.server.take().into_iter().for_each(Server::reset);
+        Then::Close
     }
 
     /// The record for the request that has just begun.
@@ -452,9 +446,9 @@ impl Conversation<'_> {
         let verified = self.origin.verifies();
         let route = |name: Option<&Hostname>, address| flow.route(permit, name, address);
         let local = |stream: &Stream| stream.tcp().local_addr().map(|local| local.ip());
-        if let Some(mut server) = self.server.take() {
-            // This request stands on its own.
-            server.stood_on = None;
+        // This request stands on its own.
+        self.stood_on = None;
+        if let Some(server) = self.server.take() {
             match route(server.name.as_ref(), server.address) {
                 Some(route) => return Ok((server, Cow::Borrowed(route))),
                 None => self.release(server),
@@ -479,7 +473,6 @@ impl Conversation<'_> {
                 address: idle.address,
                 may_be_pooled: true,
                 served: Served::Another,
-                stood_on: None,
             };
             return Ok((server, Cow::Borrowed(route)));
         }
@@ -497,7 +490,6 @@ impl Conversation<'_> {
             address,
             may_be_pooled: true,
             served: Served::Nobody,
-            stood_on: None,
         };
         Ok((server, Cow::Owned(*permit)))
     }
@@ -537,7 +529,7 @@ impl Conversation<'_> {
         entry.finish(End::closed(Side::Server));
         server.may_be_pooled &= exchanged.may_be_pooled;
         server.served = Served::ThisClient;
-        server.stood_on = Some(Box::new(Stood {
+        self.stood_on = Some(Box::new(Stood {
             footing,
             judged,
             lead: server.lead(),
@@ -596,12 +588,18 @@ async fn shut(stood_on: &mut Option<Box<Stood>>, flow: &Flow) {
         judged,
         lead,
     } = stood;
-    let still = || match judged.still_leads(flow, lead) {
-        Err(denial) if !flow.may_serve_more(lead) => Err(denial),
-        _ => Ok(()),
-    };
+    let still = || judged.may_be_followed(flow, lead);
     if let Ok(never) = footing.hold(still, pending::<Infallible>()).await {
         match never {}
+    }
+}
+
+/// Waits until a server says something while nobody asks it. What it says besides its end answers no
+/// request (`408 Request Timeout`).
+async fn says_something(server: &mut Option<Server>) {
+    match server {
+        Some(server) => drop(server.side.read().await),
+        None => pending().await,
     }
 }
 

@@ -13,6 +13,7 @@ mod limits;
 mod relay;
 pub mod request;
 mod servers;
+mod usage;
 mod window;
 
 use std::sync::Arc;

@@ -177,7 +177,6 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::policy::{Policy, PolicySource};
     use crate::proxy::rig::Rig;
 
     const RANGE: &str = "cidr=192.0.2.0/24";
@@ -194,20 +193,6 @@ mod tests {
         (rig, client, server)
     }
 
-    /// Puts these rules into force. Gives how many flows that cut.
-    async fn change(rig: &Rig, allow: &[&str], deny: &[&str]) -> u64 {
-        let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
-        let source = PolicySource {
-            allow: owned(allow),
-            deny: owned(deny),
-            ..PolicySource::default()
-        };
-        let in_force = &rig.bench.judge.in_force;
-        let next = in_force.generation() + 1;
-        in_force.change(Policy::compile(&source).unwrap().of_generation(next));
-        in_force.judged().await
-    }
-
     #[tokio::test]
     async fn what_a_changed_policy_denies_is_cut_and_says_so() {
         for (allow, deny) in [
@@ -220,7 +205,7 @@ mod tests {
             (&[RANGE], &["method=POST"]),
         ] {
             let (rig, mut client, _server) = open(&[RANGE]).await;
-            assert_eq!(change(&rig, allow, deny).await, 1, "{allow:?} {deny:?}");
+            assert_eq!(rig.change(allow, deny).await, 1, "{allow:?} {deny:?}");
             let error = client.read(&mut [0; 1]).await.unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
             let record = rig.record().await;
@@ -238,11 +223,11 @@ mod tests {
             &["cidr=0.0.0.0/0"],
         ];
         for allow in others {
-            assert_eq!(change(&rig, allow, &[]).await, 0, "{allow:?}");
+            assert_eq!(rig.change(allow, &[]).await, 0, "{allow:?}");
             client.write_all(b"more").await.unwrap();
             server.read_exact(&mut [0; 4]).await.unwrap();
         }
-        assert_eq!(change(&rig, &[], &[]).await, 1);
+        assert_eq!(rig.change(&[], &[]).await, 1);
     }
 
     /// A connection by a name goes on while the new policy allows that name there.
@@ -258,12 +243,12 @@ mod tests {
         let (mut server, _) = outside.accept().await.unwrap();
         server.read_exact(&mut [0; 3]).await.unwrap();
         assert_eq!(
-            change(&rig, &["domain=*.test proto=tcp port=9000"], &[]).await,
+            rig.change(&["domain=*.test proto=tcp port=9000"], &[])
+                .await,
             0
         );
         assert_eq!(
-            change(
-                &rig,
+            rig.change(
                 &["domain=*.test proto=tcp port=9000 cidr=192.0.2.1/32"],
                 &[]
             )
@@ -274,8 +259,7 @@ mod tests {
         server.read_exact(&mut [0; 4]).await.unwrap();
         // Another address of the same name.
         assert_eq!(
-            change(
-                &rig,
+            rig.change(
                 &["domain=*.test proto=tcp port=9000 cidr=192.0.2.9/32"],
                 &[]
             )

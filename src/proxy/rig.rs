@@ -20,7 +20,7 @@ use super::pool::Pool;
 use super::stream::{Stream, Streams};
 use super::tls::Interception;
 use crate::audit::test_attempts;
-use crate::policy::{DeniedNames, Hostname, Permit, UpstreamAddr};
+use crate::policy::{DeniedNames, Hostname, Permit, Policy, PolicySource, UpstreamAddr};
 
 /// What every name resolves to, and every client believes it talks to. For documentation, so the
 /// policy lets it pass.
@@ -143,6 +143,20 @@ impl Rig {
     /// A connection that is paid for.
     pub(super) fn stream(&self, tcp: TcpStream) -> Stream {
         self.bench.streams.room().unwrap().of(tcp).unwrap()
+    }
+
+    /// Puts these rules into force. Gives how many flows that cut.
+    pub(super) async fn change(&self, allow: &[&str], deny: &[&str]) -> u64 {
+        let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
+        let source = PolicySource {
+            allow: owned(allow),
+            deny: owned(deny),
+            ..PolicySource::default()
+        };
+        let in_force = &self.bench.judge.in_force;
+        let next = in_force.generation() + 1;
+        in_force.change(Policy::compile(&source).unwrap().of_generation(next));
+        in_force.judged().await
     }
 
     /// The names (or addresses) that were dialled, in order.

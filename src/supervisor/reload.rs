@@ -5,7 +5,10 @@
 //! files that nobody was writing meanwhile: it is quiet for a while first, nothing that was written to is
 //! still open, and nothing was changed until all was read. Where the host has no watches left, which would
 //! tell that, files are looked at now and then, and have to say the same twice. An empty file counts as one that
-//! is being written. A mistake keeps the policy, and is said in the record, once.
+//! is being written, and so does one that is missing (`reload/missing.rs`). A mistake keeps the policy, and is
+//! said in the record, once.
+
+mod missing;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -19,6 +22,7 @@ use nix::unistd::geteuid;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use self::missing::missing;
 use super::control::Desk;
 use super::watch::Watch;
 use crate::audit::record::MAX_TEXT;
@@ -113,20 +117,25 @@ fn look(file: &Path, before: Before) -> Found {
         Ok(settings) => settings,
         Err(mistakes) => return mistaken(mistakes),
     };
-    let in_force = before.in_force.hash();
+    let in_force = before.in_force;
     let now = match &before.applied {
-        Some(_) => select::bounded(&settings, before.in_force, read),
+        Some(_) => select::bounded(&settings, in_force.clone(), read),
         None => select::again(&settings, &before.started, read),
     };
     match now {
-        Ok(now) if now.hash() == in_force => Found::Same,
+        Ok(now) if now.hash() == in_force.hash() => Found::Same,
         Ok(PolicySource {
             note: Some(note), ..
         }) => Found::Mistaken(note),
-        Ok(source) => Found::New(Box::new(NewPolicy {
-            source,
-            file: before.applied,
-        })),
+        Ok(source) => match missing(&in_force, &source) {
+            Some(file) => Found::Mistaken(format!(
+                "{file} is missing, and what that leaves is put into force by policy reload alone"
+            )),
+            None => Found::New(Box::new(NewPolicy {
+                source,
+                file: before.applied,
+            })),
+        },
         Err(mistakes) => mistaken(mistakes),
     }
 }

@@ -19,6 +19,10 @@ pub(crate) const TESTS: &[Test] = &[
         "an_init_container_is_filtered_and_so_is_what_follows",
         init_container,
     ),
+    (
+        "a_changed_policy_cuts_what_it_denies_in_every_container_and_no_more",
+        changed,
+    ),
     ("a_restarted_container_is_filtered", restarted),
     ("a_container_that_comes_later_is_filtered", later),
     ("exec_gives_no_more_than_the_container_has", exec),
@@ -119,6 +123,48 @@ fn init_container(bed: &Bed) {
     wait_for("the init container's end", || init.exit_code().is_some());
     assert_eq!(init.exit_code(), Some(0));
     is_filtered(&pod.sleeper());
+}
+
+fn changed(bed: &Bed) {
+    let pod = bed.pod();
+    let both = [pod.sleeper(), pod.sleeper()];
+    for container in &both {
+        for host in ["allowed.test", "a.wild.test"] {
+            let download =
+                format!("curl -4 -sN -o /tmp/{host} http://{host}/slow; echo $? >/tmp/{host}.code");
+            let script = format!("({download}) </dev/null >/dev/null 2>&1 &");
+            container.exec(&script).must_succeed();
+            wait_for("the download to be under way", || {
+                container.exec(&format!("test -s /tmp/{host}")).code == 0
+            });
+        }
+    }
+    let script = format!(
+        "printf 'allow:\\n- domain=allowed.test\\n' >/tmp/{0}.yaml; boundary-shim policy apply /tmp/{0}.yaml {0}",
+        both[1].id
+    );
+    let said = bed.exec(&["bash", "-ec", &script]);
+    assert!(
+        said.must_succeed().stdout.contains("2 open flows cut"),
+        "{said:?}"
+    );
+    for container in &both {
+        wait_for("the denied one to be cut", || {
+            container.exec("test -s /tmp/a.wild.test.code").code == 0
+        });
+        let size = || container.exec("stat -c %s /tmp/allowed.test").stdout;
+        let before = size();
+        wait_for("the other to go on", || size() != before);
+        container
+            .exec("test ! -e /tmp/allowed.test.code")
+            .must_succeed();
+        let anew = container.exec("curl -4 -sf -m 5 -o /dev/null http://a.wild.test/");
+        assert_ne!(anew.code, 0);
+    }
+    let records = pod.records();
+    let cut = records.iter().filter(|one| one["ended"] == "cut");
+    let cut: Vec<_> = cut.map(|one| &one["name"]).collect();
+    assert_eq!(cut, ["a.wild.test"; 2], "{records:#?}");
 }
 
 fn restarted(bed: &Bed) {

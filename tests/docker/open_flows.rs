@@ -99,15 +99,23 @@ impl<'bed> Flows<'bed> {
     /// Waits until it has told this, in a line of its own; gives all that it has told.
     #[track_caller]
     pub(crate) fn told(&self, line: &str) -> String {
-        let mut told = String::new();
-        let is_told = comes_about(PATIENCE, || {
-            let answer = self.container.exec("cat /tmp/said /tmp/error 2>/dev/null");
-            told = answer.stdout;
-            assert!(!told.contains("Traceback"), "{told}");
-            told.lines().any(|one| one == line)
-        });
+        let is_told = comes_about(PATIENCE, || self.has_told(line));
+        let told = self.said();
         assert!(is_told, "no {line} in {told}");
         told
+    }
+
+    /// Whether it has told this by now, in a line of its own.
+    #[track_caller]
+    pub(crate) fn has_told(&self, line: &str) -> bool {
+        self.said().lines().any(|one| one == line)
+    }
+
+    #[track_caller]
+    fn said(&self) -> String {
+        let said = self.container.exec("cat /tmp/said /tmp/error 2>/dev/null");
+        assert!(!said.stdout.contains("Traceback"), "{}", said.stdout);
+        said.stdout
     }
 }
 

@@ -1,7 +1,8 @@
 //! The policy is changed while streams of HTTP/2 are open, in clear text and in intercepted TLS: each
-//! is judged by itself, and the others of its connection go on.
+//! is judged by itself, and the others of its connection go on. When none is open, the connection to the
+//! server ends where nothing more is allowed on it.
 
-use test_support::bed::{Bed, records};
+use test_support::bed::{Bed, Capture, records};
 use test_support::harness::Test;
 use test_support::hosts::ALLOWED;
 
@@ -69,8 +70,12 @@ tell('open')
 wait('on')
 tell('reset', int.from_bytes(until(3, 1), 'big'))
 tell('kept', len(until(0, 3)) > 0)
+stream.sendall(frame(3, 0, 3, (8).to_bytes(4, 'big')))
 get(5, '/open/kept/told'); tell(until(0, 5).decode())
 get(7, '/open/large'); tell(b'denied' in until(0, 7))
+tell('idle')
+wait('end')
+get(9, '/open/kept/told'); tell(b'denied' in until(0, 9))
 ";
 
 fn streams(bed: &Bed) {
@@ -90,10 +95,21 @@ fn streams(bed: &Bed) {
             "{said:?}"
         );
         flows.go_on("on");
+        flows.told("idle");
+        let capture = Capture::start(bed, &flows.container.uplink(), "in");
+        let said = flows.apply(&["domain=a.wild.test"]);
+        let reset = format!("> {}.{port}: Flags [R", ALLOWED.v4);
+        let packets = capture.stop();
+        assert!(
+            said.must_succeed().stdout.contains("0 open flows cut")
+                && packets.iter().any(|packet| packet.contains(&reset)),
+            "{said:?} {packets:#?}"
+        );
+        flows.go_on("end");
         // CANCEL.
         assert_eq!(
             flows.told("over"),
-            "open\nreset 8\nkept True\ntold\nTrue\nover\n",
+            "open\nreset 8\nkept True\ntold\nTrue\nidle\nTrue\nover\n",
             "{scheme}"
         );
         let all = records(bed, &flows.container.id());

@@ -201,4 +201,16 @@ impl Judged {
     pub(in crate::proxy) fn still_leads(&self, flow: &Flow, lead: &Lead) -> Result<(), Denial> {
         flow.still_leads(&self.decide(flow)?, lead)
     }
+
+    /// Whether a connection on which it was asked last, and nothing is under way, may wait for more: for the
+    /// same, or for something else in its server's name.
+    ///
+    /// # Errors
+    /// The denial.
+    pub(in crate::proxy) fn may_be_followed(&self, flow: &Flow, lead: &Lead) -> Result<(), Denial> {
+        match self.still_leads(flow, lead) {
+            Err(denial) if !flow.may_serve_more(lead) => Err(denial),
+            _ => Ok(()),
+        }
+    }
 }

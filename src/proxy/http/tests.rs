@@ -1,14 +1,15 @@
 //! Conversations as bytes on the wire: a raw client, a raw server, and the gate between them.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::CONVERSATION;
 use super::incoming::LONGEST_HEAD;
 use crate::audit::line::{Ended, Side};
-use crate::policy::{Policy, PolicySource};
 use crate::proxy::budget::Budget;
 use crate::proxy::http::origin::Origin;
 use crate::proxy::rig::Rig;
@@ -554,18 +555,6 @@ async fn what_went_to_a_server_that_never_answered_is_counted() {
     assert_eq!(rig.record().await.bytes_out, request.len() as u64);
 }
 
-/// Puts these rules into force. Gives how many flows that cut.
-async fn change(rig: &Rig, allow: &[&str]) -> u64 {
-    let source = PolicySource {
-        allow: allow.iter().map(ToString::to_string).collect(),
-        ..PolicySource::default()
-    };
-    let in_force = &rig.bench.judge.in_force;
-    let next = in_force.generation() + 1;
-    in_force.change(Policy::compile(&source).unwrap().of_generation(next));
-    in_force.judged().await
-}
-
 /// A connection that waits for its next request ends where nothing more is allowed in its server's
 /// name, even within a head. Where another path is, it goes on.
 #[tokio::test]
@@ -579,12 +568,34 @@ async fn a_kept_connection_ends_when_a_changed_policy_allows_nothing_more_on_it(
         server.write_all(OK.as_bytes()).await.unwrap();
         client.read_exact(&mut vec![0; OK.len()]).await.unwrap();
         client.write_all(more).await.unwrap();
-        assert_eq!(change(&rig, &["domain=a.example path=/y"]).await, 0);
-        assert_eq!(change(&rig, &["domain=b.example"]).await, 1, "{more:?}");
+        assert_eq!(rig.change(&["domain=a.example path=/y"], &[]).await, 0);
+        assert_eq!(rig.change(&["domain=b.example"], &[]).await, 1, "{more:?}");
         assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
         let error = server.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
+}
+
+/// So does one whose server's side was given up meanwhile, for want of memory.
+#[tokio::test]
+async fn a_kept_connection_without_its_server_ends_when_a_changed_policy_allows_nothing_more_on_it()
+{
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let request = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut client = rig.client_saying(80, request).await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(OK.as_bytes()).await.unwrap();
+    client.read_exact(&mut vec![0; OK.len()]).await.unwrap();
+    let budget = &rig.bench.streams.budget;
+    let others = budget.take(budget.free()).unwrap();
+    drop(rig.bench.streams.room());
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
+    drop(others);
+    assert_eq!(rig.change(&["domain=a.example path=/y"], &[]).await, 0);
+    assert_eq!(rig.change(&["domain=b.example"], &[]).await, 1);
+    let ended = timeout(Duration::from_secs(10), client.read(&mut [0; 1])).await;
+    assert_eq!(ended.unwrap().unwrap_or(0), 0);
 }
 
 #[tokio::test]

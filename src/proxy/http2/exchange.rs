@@ -160,6 +160,7 @@ impl Exchange {
         let is_whole = self.begun.upload.is_none();
         let repeatable = self.asked.may_be_repeated(is_whole);
         let mut fresh = false;
+        let judged = Arc::new(judged);
         loop {
             let found = tokio::select! {
                 biased;
@@ -168,7 +169,7 @@ impl Exchange {
                 }
                 found = footing.hold(
                     || judged.decide(flow).map(drop),
-                    relay.servers.find(flow, &relay.origin, permit, fresh),
+                    relay.servers.find(flow, &relay.origin, (permit, &judged), fresh),
                 ) => found.map_err(DialError::Denied).flatten(),
             };
             let mut found = match found {
@@ -180,9 +181,11 @@ impl Exchange {
                     return self.fail(End::unreachable(problem.as_str()), &problem);
                 }
             };
-            let ip = found.address.socket_addr().ip();
-            let grounds = found.route.grounds_at(found.address);
-            self.begun.entry.allowed(&grounds, Some(ip));
+            let address = found.lead().address;
+            let grounds = found.route.grounds_at(address);
+            self.begun
+                .entry
+                .allowed(&grounds, Some(address.socket_addr().ip()));
             let no_tunnel = tokio::select! {
                 biased;
                 reason = poll_fn(|cx| self.begun.respond.poll_reset(cx)) => {
@@ -209,9 +212,8 @@ impl Exchange {
             traffic.add_out(size(&self.begun.head.headers));
             // Whether it may lead there was asked of the policy that this permit is of.
             footing.decided_by(permit.generation());
-            let lead = found.lead();
             let passing = self.pass(relay, &found, (response, target), &traffic);
-            let passed = footing.hold(|| judged.still_leads(flow, &lead), passing);
+            let passed = footing.hold(|| judged.still_leads(flow, found.lead()), passing);
             let outcome = match passed.await {
                 Ok(outcome) => outcome,
                 Err(denial) => return self.cut(&denial),

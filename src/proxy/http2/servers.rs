@@ -1,12 +1,12 @@
 //! The connections to servers that one client's streams share: one for each name and address, kept
-//! as long as the client's own, or until it ends.
+//! as long as the client's own, until it ends, or until a changed policy allows nothing more on it.
 //!
 //! Owns how one is made and driven. Invariant: a stream goes only where its own permit leads, so a
-//! connection serves those alone by whose permit it would have been made, too.
+//! connection serves those alone by whose permit it would have been made, too. The client's own stays: it is
+//! to no server, and its next stream may lead to another, or is told why not.
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use h2::client::{Connection, ResponseFuture, SendRequest};
@@ -18,13 +18,17 @@ use tokio::task::JoinSet;
 use super::body::Piece;
 use super::io::{Greeting, Io};
 use super::limits::{CONNECTION, as_client};
+use super::usage::{UnderWay, Usage};
 use super::window::Window;
-use crate::policy::{Hostname, Permit, UpstreamAddr};
+use crate::policy::{Hostname, Permit};
 use crate::proxy::ahead::{Ahead, Connected};
 use crate::proxy::budget::{Share, used_up};
+use crate::proxy::close::reset;
 use crate::proxy::dial::{DialError, Upstream};
 use crate::proxy::flow::{Flow, Lead};
-use crate::proxy::http::origin::Origin;
+use crate::proxy::http::origin::{Judged, Origin};
+use crate::proxy::in_force::Footing;
+use crate::proxy::stream::Stream;
 
 /// The connections.
 #[derive(Debug)]
@@ -51,11 +55,9 @@ pub(super) struct Made {
 #[derive(Debug)]
 struct Server {
     send: SendRequest<Piece>,
-    name: Option<Hostname>,
-    address: UpstreamAddr,
     greeting: Arc<Greeting>,
     window: Arc<Window>,
-    over: Arc<AtomicBool>,
+    usage: Arc<Usage>,
 }
 
 /// A connection for one request.
@@ -64,15 +66,12 @@ pub(super) struct Found {
     send: SendRequest<Piece>,
     /// The route of the permit that leads there.
     pub(super) route: Permit,
-    /// The name in which the connection was made, if in one.
-    name: Option<Hostname>,
-    pub(super) address: UpstreamAddr,
     pub(super) greeting: Arc<Greeting>,
     /// Of the connection.
     pub(super) window: Arc<Window>,
     /// Whether it has served another request before.
     pub(super) is_used: bool,
-    over: Arc<AtomicBool>,
+    under_way: UnderWay,
 }
 
 impl Servers {
@@ -90,8 +89,8 @@ impl Servers {
         self.websockets.notified().await;
     }
 
-    /// The connection for a permit: one that is there, or a new one. Who asks in the same name waits
-    /// for the same. `fresh`: nobody is to have been served by it before.
+    /// The connection for a permit of what is asked: one that is there, or a new one. Who asks in the same
+    /// name waits for the same. `fresh`: nobody is to have been served by it before.
     ///
     /// # Errors
     /// Why there is none.
@@ -99,24 +98,24 @@ impl Servers {
         &self,
         flow: &Flow,
         origin: &Origin,
-        permit: &Permit,
+        (permit, asked): (&Permit, &Arc<Judged>),
         fresh: bool,
     ) -> Result<Found, DialError> {
         let of_name = self.of_name(permit.name());
         let mut servers = of_name.lock().await;
-        servers.retain(|server| !server.over.load(Relaxed));
+        servers.retain(|server| !server.usage.is_over());
         if !fresh {
             let mut found = servers.iter().filter_map(|server| {
-                let route = flow.route(permit, server.name.as_ref(), server.address)?;
-                Some(server.found(route.alone(), true))
+                let Lead { name, address } = server.usage.lead();
+                let route = flow.route(permit, name.as_ref(), *address)?;
+                Some(server.found(route.alone(), server.usage.begin(asked)?, true))
             });
             if let Some(found) = found.next() {
                 return Ok(found);
             }
         }
         let (connected, sent) = self.connect(flow, origin, permit).await?;
-        let (server, route) = self.begin(flow, connected, sent).await?;
-        let found = server.found(route, false);
+        let (server, found) = self.begin(flow, connected, sent, asked).await?;
         servers.push(server);
         Ok(found)
     }
@@ -128,7 +127,7 @@ impl Servers {
         let name = name.cloned();
         if !kept.contains_key(&name) {
             kept.retain(|_, of_name| {
-                let is_there = |server: &Server| !server.over.load(Relaxed);
+                let is_there = |server: &Server| !server.usage.is_over();
                 Arc::strong_count(of_name) > 1
                     || of_name
                         .try_lock()
@@ -158,7 +157,8 @@ impl Servers {
         flow: &Flow,
         connected: Connected,
         sent: usize,
-    ) -> Result<(Server, Permit), DialError> {
+        asked: &Arc<Judged>,
+    ) -> Result<(Server, Found), DialError> {
         let budget = &flow.streams().budget;
         let room = budget.take(CONNECTION);
         let (Some(room), Some(window)) = (room, Window::new(budget)) else {
@@ -169,57 +169,61 @@ impl Servers {
             address,
             permit,
         } = connected.upstream;
-        let (io, greeting) = Io::server(stream, connected.unpassed, sent);
+        let (io, greeting) = Io::server(stream.clone(), connected.unpassed, sent);
         let (send, connection) = as_client()
             .handshake(io)
             .await
             .map_err(|error| DialError::Unreachable(error.to_string()))?;
-        let server = Server {
-            send,
+        let lead = Lead {
             // By which it was made: one to an address that the client chose never serves a name.
             name: permit.name().cloned(),
             address,
+        };
+        let (usage, under_way) = Usage::begun(lead, Arc::clone(asked));
+        let server = Server {
+            send,
             greeting,
             window: Arc::new(window),
-            over: Arc::default(),
+            usage,
         };
+        let mut footing = flow.footing();
+        footing.decided_by(permit.generation());
+        let found = server.found(*permit, under_way, false);
         let driver = Driver {
             connection,
+            stream,
+            flow: flow.clone(),
+            footing,
             greeting: Arc::clone(&server.greeting),
             window: Arc::clone(&server.window),
-            over: Arc::clone(&server.over),
+            usage: Arc::clone(&server.usage),
             websockets: Arc::clone(&self.websockets),
             _room: room,
         };
         let mut driven = locked(&self.driven);
         while driven.try_join_next().is_some() {}
         driven.spawn(driver.drive());
-        Ok((server, *permit))
+        Ok((server, found))
     }
 }
 
 impl Server {
-    fn found(&self, route: Permit, is_used: bool) -> Found {
+    fn found(&self, route: Permit, under_way: UnderWay, is_used: bool) -> Found {
         Found {
             send: self.send.clone(),
             route,
-            name: self.name.clone(),
-            address: self.address,
             greeting: Arc::clone(&self.greeting),
             window: Arc::clone(&self.window),
             is_used,
-            over: Arc::clone(&self.over),
+            under_way,
         }
     }
 }
 
 impl Found {
     /// Where it leads.
-    pub(super) fn lead(&self) -> Lead {
-        Lead {
-            name: self.name.clone(),
-            address: self.address,
-        }
+    pub(super) fn lead(&self) -> &Lead {
+        self.under_way.usage().lead()
     }
 
     /// Begins a request on it. None: it takes no more, and the next request finds another.
@@ -237,7 +241,7 @@ impl Found {
 
     /// Has the next request find another.
     pub(super) fn give_up(&self) {
-        self.over.store(true, Relaxed);
+        self.under_way.usage().end();
     }
 
     /// Whether the server has said that it takes WebSockets; waits until it has said something.
@@ -249,9 +253,14 @@ impl Found {
 /// What moves the bytes of a connection to a server.
 struct Driver {
     connection: Connection<Io, Piece>,
+    /// What it moves them on.
+    stream: Stream,
+    flow: Flow,
+    /// What the connection stands on while nothing is under way.
+    footing: Footing,
     greeting: Arc<Greeting>,
     window: Arc<Window>,
-    over: Arc<AtomicBool>,
+    usage: Arc<Usage>,
     websockets: Arc<Notify>,
     _room: Share,
 }
@@ -264,6 +273,8 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
+                // At once, and whole: an end in order would have packets follow.
+                () = self.usage.shut(&mut self.footing, &self.flow) => break reset(&self.stream),
                 // Whoever waits for an answer on it hears of its end.
                 _ = &mut self.connection => break,
                 takes = &mut greeted, if !is_greeted => {
@@ -279,7 +290,7 @@ impl Driver {
                 }
             }
         }
-        self.over.store(true, Relaxed);
+        self.usage.end();
         self.greeting.end();
     }
 }
@@ -294,7 +305,7 @@ pub(super) type Answer = http::Response<RecvStream>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Protocol;
+    use crate::proxy::http::request::NamedHost;
     use crate::proxy::rig::{Rig, SERVER};
 
     #[tokio::test]
@@ -309,9 +320,12 @@ mod tests {
         });
         for number in 0..100 {
             let name = Hostname::parse(&format!("n{number}.example")).unwrap();
-            let asked = Some(("GET", Some("/")));
-            let permit = flow.decide(Protocol::Http, Some(&name), asked).unwrap();
-            let found = servers.find(&flow, &Origin::Clear, &permit, false).await;
+            let asked = ("GET", Some("/"));
+            let host = NamedHost::Name(name.clone());
+            let (name, permit) = Origin::Clear.decide(&flow, &host, asked);
+            let judged = Judged::of(&Origin::Clear, &flow, (&host, name), asked).unwrap();
+            let wanted = (&permit.unwrap(), &Arc::new(judged));
+            let found = servers.find(&flow, &Origin::Clear, wanted, false).await;
             assert!(found.is_err());
         }
         assert_eq!(locked(&servers.kept).len(), 1);

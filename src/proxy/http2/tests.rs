@@ -18,6 +18,7 @@ use crate::audit::line::{Ended, Side};
 use crate::proxy::rig::Rig;
 
 mod attacks;
+mod changes;
 mod ends;
 mod floods;
 mod requests;
@@ -48,11 +49,15 @@ impl Client {
         self.send.send_request(request, false).unwrap()
     }
 
+    /// Begins one without a body.
+    async fn begin_whole(&mut self, request: Request<()>) -> Result<ResponseFuture, h2::Error> {
+        self.send = self.send.clone().ready().await?;
+        Ok(self.send.send_request(request, true)?.0)
+    }
+
     /// One without a body, and its answer.
     async fn ask(&mut self, request: Request<()>) -> Result<Heard, h2::Error> {
-        self.send = self.send.clone().ready().await?;
-        let (response, _) = self.send.send_request(request, true)?;
-        heard(response.await?).await
+        heard(self.begin_whole(request).await?.await?).await
     }
 
     /// Goes.

@@ -40,13 +40,24 @@ impl Host {
             name: settings.policy.to_string(),
             ..PolicySource::default()
         };
+        let in_force = PolicySource {
+            allow: vec!["domain=before.test".to_owned()],
+            ..started.clone()
+        };
+        self.found_under(&started, &in_force, None)
+    }
+
+    /// The same to one that was started with one policy, and has another.
+    fn found_under(
+        &self,
+        started: &PolicySource,
+        in_force: &PolicySource,
+        applied: Option<&str>,
+    ) -> Found {
         let before = Before {
-            in_force: PolicySource {
-                allow: vec!["domain=before.test".to_owned()],
-                ..started.clone()
-            },
-            started,
-            applied: None,
+            in_force: in_force.clone(),
+            started: started.clone(),
+            applied: applied.map(PathBuf::from),
         };
         look(&self.at("config.toml"), before)
     }
@@ -57,8 +68,12 @@ impl Host {
 }
 
 fn rules(found: &Found) -> &[String] {
+    &source(found).allow
+}
+
+fn source(found: &Found) -> &PolicySource {
     match found {
-        Found::New(wanted) => &wanted.source.allow,
+        Found::New(wanted) => &wanted.source,
         other => panic!("{other:?}"),
     }
 }
@@ -189,4 +204,51 @@ fn what_is_no_policy_of_roots_own_is_a_mistake() {
     assert!(mistake(host.found()).contains("config.toml: is empty"));
     host.write("config.toml", "reload = \"manual\"");
     assert_eq!(host.found(), Found::Same, "not any more");
+}
+
+/// Nobody knows whether it was taken away, or is about to be written again.
+#[test]
+fn without_a_file_that_is_missing_no_policy_is_put_into_force() {
+    let host = Host::new();
+    for folder in ["ceiling.d", "presets.d"] {
+        fs::create_dir(host.at(folder)).unwrap();
+    }
+    host.write("policies/default.yaml", "include: [npm]\n");
+    let (npm, layer) = ("policies/npm.yaml", "ceiling.d/corp.yaml");
+    let [allowing, bounding] = ["allow: [domain=npm.test]", "deny: [domain=x.test]"];
+    host.write("presets.d/npm.yaml", "allow: [domain=*.test]");
+    host.write(npm, allowing);
+    host.write(layer, bounding);
+    let first = host.found();
+    let before = source(&first);
+    let found = || host.found_under(before, before, None);
+    assert_eq!(found(), Found::Same);
+    let without = |name: &str| {
+        fs::remove_file(host.at(name)).unwrap();
+        let why = mistake(found());
+        let file = name.trim_start_matches("policies/");
+        assert!(why.starts_with(&format!("{file} is missing")), "{why}");
+    };
+    without(layer);
+    let applied = host.found_under(before, before, Some("/other.yaml"));
+    assert!(mistake(applied).contains(layer));
+    fs::remove_dir(host.at("ceiling.d")).unwrap();
+    assert!(mistake(found()).contains(layer));
+    fs::create_dir(host.at("ceiling.d")).unwrap();
+    host.write(layer, bounding);
+    without(npm);
+    host.write(npm, allowing);
+    assert_eq!(found(), Found::Same);
+    // What is there says what counts.
+    host.write("policies/default.yaml", "allow: [domain=b.test]\n");
+    host.write("ceiling.d/more.yaml", bounding);
+    let now = found();
+    assert_eq!(
+        (rules(&now), source(&now).layers.len()),
+        (&["domain=b.test".to_owned()][..], 2)
+    );
+    // Somebody said that it counts without them.
+    let now = source(&now);
+    fs::remove_file(host.at(npm)).unwrap();
+    assert_eq!(host.found_under(before, now, None), Found::Same);
 }
