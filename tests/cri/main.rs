@@ -44,7 +44,7 @@ const SINCE_2: [(&str, &[Test]); 2] = [
 ];
 
 fn main() {
-    let suite = Suite::begin(Needs::root(), containerd::bed);
+    let suite = Suite::begin(Needs::root(), containerd::bed).at_a_time(4);
     let all = |(group, tests): &(&str, &'static [Test])| -> Vec<Trial> {
         tests.iter().map(|test| suite.trial(group, *test)).collect()
     };

@@ -217,7 +217,7 @@ const GROUPS: [Group; 49] = [
 ];
 
 fn main() {
-    let suite = Suite::begin(Needs::root(), Bed::with_docker);
+    let suite = Suite::begin(Needs::root(), Bed::with_docker).at_a_time(4);
     let engine = if suite.needs.are_met() {
         docker::engine_version()
     } else {
