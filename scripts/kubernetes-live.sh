@@ -22,6 +22,12 @@ live_policies() {
   check "and reaches that" reaches live main http://allowed.test/
   policy_map 'domain=allowed.test' 'domain=*.wild.test' 'domain=*.rebind.test'
   check "mended, it is ready again" soon daemonset_has 1
+  printf 'deny:\n  - domain=allowed.test\n' >"$DIR/kube/ceiling.d.corp.yaml"
+  policy_map 'domain=allowed.test' 'domain=*.wild.test' 'domain=*.rebind.test'
+  check "a ceiling that comes with it bounds the pod that runs" soon refused live main http://allowed.test/
+  rm "$DIR/kube/ceiling.d.corp.yaml"
+  policy_map 'domain=allowed.test' 'domain=*.wild.test' 'domain=*.rebind.test'
+  check "without it, all is as before" soon reaches live main http://allowed.test/
   check "nothing was restarted" test "$(kube get pod live -o jsonpath='{.status.containerStatuses[0].restartCount}') $(containerd_restarts)" = "0 $restarts"
   namespace chooses
   check "a namespace without the label may not choose a policy" not_admitted "policy.boundary-shim/services" chooser 'boundary.policy: services'
@@ -30,16 +36,24 @@ live_policies() {
   sleeper chooser 'boundary.policy: services' | kube apply --namespace chooses -f - >/dev/null
   check "with it, it may" ready chooser --namespace chooses
   check "which counts" answers_in chooses chooser "https://$API/version"
+  # Its sample's namespace may not either: it is refused, or waits for a node.
+  target/debug/boundary-shim install kubernetes --name watch --mode observe | kube apply -f - >/dev/null 2>&1 || true
+  check "a class that observes is not for every namespace" soon not_watched "mode.boundary-shim/observe"
+  kube label namespace chooses mode.boundary-shim/observe=allowed >/dev/null
+  check "but for those that may" watched
+  target/debug/boundary-shim install kubernetes --name watch --mode observe | kube delete --ignore-not-found -f - >/dev/null
   check "another policy isn't that" not_admitted "policy.boundary-shim/both" another 'boundary.policy: both'
   kube delete namespace chooses --timeout=90s >/dev/null
   kube delete pod live --now >/dev/null
 }
 
-# policy_map RULE...: the default policy of all nodes. The kubelet looks at once when something of its pod is changed.
+# policy_map RULE...: the default policy of all nodes, with the ceiling where there is one. The kubelet looks at once when something of its pod is changed.
 policy_map() {
+  local ceiling=()
+  [ ! -e "$DIR/kube/ceiling.d.corp.yaml" ] || ceiling=("$DIR/kube/ceiling.d.corp.yaml")
   printf 'allow:\n' >"$DIR/kube/default.yaml"
   printf '  - %s\n' "$@" >>"$DIR/kube/default.yaml"
-  kube create configmap boundary-shim --namespace kube-system --from-file="$DIR/kube/default.yaml" --dry-run=client -o yaml | kube apply -f - >/dev/null
+  kube create configmap boundary-shim --namespace kube-system --from-file="$DIR/kube/default.yaml" "${ceiling[@]/#/--from-file=}" --dry-run=client -o yaml | kube apply -f - >/dev/null
   kube annotate pod "$(node_pod)" --namespace kube-system --overwrite touched="$(date +%s%N)" >/dev/null
 }
 
@@ -66,6 +80,14 @@ node_pod_said() { kube logs --namespace kube-system "$(node_pod)" | grep -F "$1"
 not_admitted() {
   local said
   if said=$(sleeper "$2" "$3" | kube apply --namespace chooses -f - 2>&1); then echo "$said"; return 1; fi
+  grep -F "$1" <<<"$said" || { echo "$said"; return 1; }
+}
+
+# As the API server sees it: nothing is started.
+watched() { sleeper watched '' | sed 's/runtimeClassName: boundary/runtimeClassName: watch/' | kube apply --namespace chooses --dry-run=server -f - 2>&1; }
+not_watched() {
+  local said
+  if said=$(watched); then echo "$said"; return 1; fi
   grep -F "$1" <<<"$said" || { echo "$said"; return 1; }
 }
 

@@ -22,8 +22,10 @@ mod start;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use log::LevelFilter;
 
+use crate::container::state;
 use crate::logging::{self, Engine};
 use crate::policy::text;
 use crate::prepare::sweep;
@@ -80,6 +82,11 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     if let RuntimeCommand::Create { .. } = command {
         rootless::refuse()?;
     }
+    let reading = match command {
+        RuntimeCommand::Create { .. } => Some(state::reading_policies(state::LOCK.as_ref())),
+        _ => None,
+    };
+    let reading = reading.transpose().context(state::LOCK)?;
     let settings =
         settings::load(call.globals.config.as_deref()).map_err(|all| text::all_of(&all))?;
     log::set_max_level(settings.log_level);
@@ -102,6 +109,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
                 bundle.as_deref(),
                 *waits,
                 *no_pivot,
+                reading,
             )?;
         }
         RuntimeCommand::Start { id } => {

@@ -85,8 +85,9 @@ pub fn uninstall(arguments: UninstallArguments) -> anyhow::Result<()> {
 }
 
 fn print_or_apply(words: &KubernetesWords) -> anyhow::Result<()> {
+    let PolicyArgument { policy, mode } = &words.policy;
     let manifests =
-        kubernetes::manifests(&words.name, &words.policy, &words.image, &words.layout())?;
+        kubernetes::manifests(&words.name, policy, *mode, &words.image, &words.layout())?;
     if words.apply {
         kubernetes::apply(&manifests).context("kubectl apply")
     } else {

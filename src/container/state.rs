@@ -28,9 +28,12 @@ use crate::sys::{file, process};
 /// Where the state lives. Root's, mode 0700.
 pub const DIRECTORY: &str = "/run/boundary";
 
-/// Where whoever makes a gateway of several containers is alone. Root's, mode 0600; no byte of it
-/// is ever written.
+/// Where whoever makes a gateway of several containers is alone, and whoever swaps the host's policies.
+/// Root's, mode 0600; no byte of it is ever written.
 pub const LOCK: &str = "/run/boundary-lock";
+
+/// The byte for the policies: no namespace has this number.
+const POLICIES: u64 = 0;
 
 /// The record's name in a state directory.
 const RECORD: &str = "record.json";
@@ -381,18 +384,39 @@ pub fn kept(network_namespace: u64) -> io::Result<Option<SavedState>> {
 /// # Errors
 /// What opening the file and locking it give.
 pub fn alone(network_namespace: u64) -> io::Result<File> {
+    lock(Path::new(LOCK), libc::F_WRLCK, network_namespace)
+}
+
+/// Waits until nobody swaps the host's policies, and has whoever wants to wait for as long as the file is
+/// open: what is read meanwhile belongs together. Any number may read.
+///
+/// # Errors
+/// What opening the file and locking it give.
+pub fn reading_policies(file: &Path) -> io::Result<File> {
+    lock(file, libc::F_RDLCK, POLICIES)
+}
+
+/// Waits until nobody reads them so, and has whoever wants to wait.
+///
+/// # Errors
+/// What opening the file and locking it give.
+pub fn swapping_policies(file: &Path) -> io::Result<File> {
+    lock(file, libc::F_WRLCK, POLICIES)
+}
+
+/// Locks one byte: one for each namespace, so that the file never grows and none waits for another's.
+fn lock(file: &Path, kind: libc::c_int, byte: u64) -> io::Result<File> {
     let file = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(LOCK)?;
-    // One byte for each namespace, so that the file never grows and none waits for another's.
+        .open(file)?;
     let byte = libc::flock {
-        l_type: libc::c_short::try_from(libc::F_WRLCK).map_err(io::Error::other)?,
+        l_type: libc::c_short::try_from(kind).map_err(io::Error::other)?,
         l_whence: libc::c_short::try_from(libc::SEEK_SET).map_err(io::Error::other)?,
-        l_start: libc::off_t::try_from(network_namespace).map_err(io::Error::other)?,
+        l_start: libc::off_t::try_from(byte).map_err(io::Error::other)?,
         l_len: 1,
         l_pid: 0,
     };

@@ -33,6 +33,7 @@ const NO_NESTING: &str = "nothing more can be nested in this container: its gate
 
 /// Decides the plan of the container that the runtime tells of.
 pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
+    let reading = state::reading_policies(state::LOCK.as_ref()).context(state::LOCK)?;
     let settings = settings::load(None).map_err(|all| text::all_of(&all))?;
     sweep::sweep(&settings);
     let id = ContainerId::parse(container.id())?;
@@ -58,6 +59,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         settings::read_trusted,
     );
     let policy = policy.map_err(|all| text::all_of(&all))?;
+    drop(reading);
     if gateway == GatewayOwner::Joined {
         joined::refuse_another_policy(spec, &namespaces::network_of(init.pid), &policy)?;
     }

@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 pub use self::layout::{NodeLayout, NodePath, NodeUnit};
 use super::runtime_name::RuntimeName;
-use crate::policy::PolicyName;
+use crate::policy::{Mode, PolicyName};
 use crate::sys::process;
 
 const TEMPLATE: &str = include_str!("kubernetes/manifests.yaml");
@@ -79,6 +79,7 @@ pub enum KubernetesError {
 pub fn manifests(
     name: &RuntimeName,
     policy: &PolicyName,
+    mode: Mode,
     image: &Image,
     layout: &NodeLayout,
 ) -> Result<String, KubernetesError> {
@@ -92,6 +93,7 @@ pub fn manifests(
         )
         .replace("@NAME@", name)
         .replace("@POLICY@", policy.as_str())
+        .replace("@MODE@", &mode.to_string())
         .replace("@IMAGE@", &image.0)
         .replace("@CONFIG@", &layout.config.to_string())
         .replace("@UNIT@", &layout.unit.to_string())

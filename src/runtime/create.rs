@@ -1,5 +1,6 @@
 //! `create`, `run`, `restore`: decides the container's plan and rewrites its bundle.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -24,7 +25,8 @@ use crate::supervisor::begun;
 use crate::sys::mountinfo;
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the
-/// gateway. `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
+/// gateway. `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given. `reading`: keeps the
+/// host's policies as they are, until one is chosen.
 pub(super) fn prepare(
     settings: &Settings,
     runtime: &RuntimeKind,
@@ -32,11 +34,13 @@ pub(super) fn prepare(
     bundle: Option<&Path>,
     starts_by_verb: bool,
     no_pivot: bool,
+    reading: Option<File>,
 ) -> anyhow::Result<()> {
     sweep::forget(&container.state);
     let mut bundle = Bundle::read_original(directory(bundle)?)?;
     let mut spec = Spec::check(bundle.config.value.take())?;
     let policy = policy(settings, container, &spec)?;
+    drop(reading);
     let pod = pod::of(&spec)?;
     let input = RewriteInput {
         no_pivot,

@@ -1,14 +1,16 @@
 //! `create` and `run`: the bundle is rewritten and the plan beside it, or nothing is touched and
 //! nothing starts.
 
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use boundary_shim::container::plan::GatewayOwner;
+use boundary_shim::container::state;
 use boundary_shim::policy::Exit;
 use serde_json::json;
 use test_support::command::wait_for;
 
-use crate::world::{Namespaced, World, alive, dead, remember, tests};
+use crate::world::{FAKE_EXIT, Namespaced, World, alive, dead, remember, tests};
 
 tests![
     a_bundle_is_rewritten_and_its_plan_written,
@@ -31,6 +33,7 @@ tests![
     the_plan_says_whose_container_it_is,
     network_sockets_are_not_handed_on,
     the_runtimes_name_picks_the_policy,
+    it_waits_while_policies_are_swapped,
     stale_state_is_swept_and_live_state_is_not,
 ];
 
@@ -49,14 +52,29 @@ fn a_bundle_is_rewritten_and_its_plan_written() {
         plan.audit,
         std::path::Path::new("/var/log/boundary").join(format!("{}.jsonl", world.id))
     );
-    assert_eq!(
-        plan.state,
-        boundary_shim::container::state::directory("/r".as_ref(), &world.id)
-    );
-    let mode = std::os::unix::fs::MetadataExt::mode(
-        &std::fs::metadata(world.path("bundle/boundary.json")).unwrap(),
-    );
+    assert_eq!(plan.state, state::directory("/r".as_ref(), &world.id));
+    let mode = MetadataExt::mode(&std::fs::metadata(world.path("bundle/boundary.json")).unwrap());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// A policy and the layers over it are read before a swap, or after it.
+fn it_waits_while_policies_are_swapped() {
+    let world = World::new();
+    let swapping = state::swapping_policies(state::LOCK.as_ref()).unwrap();
+    let waiter = format!(":{} 0 0", swapping.metadata().unwrap().ino());
+    let mut create = world
+        .shim(["create", &world.id])
+        .current_dir(world.path("bundle"))
+        .spawn()
+        .unwrap();
+    wait_for("somebody to wait for the lock", || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let mut waiters = locks.lines().filter(|line| line.contains("-> OFDLCK"));
+        waiters.any(|line| line.trim_end().ends_with(&waiter))
+    });
+    assert_eq!(create.try_wait().unwrap(), None);
+    drop(swapping);
+    assert_eq!(create.wait().unwrap().code(), Some(FAKE_EXIT));
 }
 
 fn the_default_bundle_is_the_working_directory() {
@@ -256,7 +274,6 @@ fn without_pivot_root_no_capability_waits_in_a_user_namespace() {
 }
 
 fn mode_and_owner_of_the_file_are_kept() {
-    use std::os::unix::fs::MetadataExt;
     let world = World::new();
     world.write(
         "bundle/config.json",
@@ -294,8 +311,7 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     world.edit_spec(|spec| spec["linux"]["namespaces"][1]["path"] = json!(namespaced.path()));
     assert_untouched(&world, "has no gateway");
     let mut record = owner.record(GatewayOwner::Own, alive(), Some(alive()));
-    record.network_namespace =
-        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(namespaced.path()).unwrap());
+    record.network_namespace = MetadataExt::ino(&std::fs::metadata(namespaced.path()).unwrap());
     remember(&record);
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert_eq!(world.plan().gateway, GatewayOwner::Joined);
@@ -312,7 +328,7 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
         "was killed, and its network with it: it has been ended",
     );
     wait_for("it to end", || !record.init.alive());
-    boundary_shim::container::state::remove(&owner.state()).unwrap();
+    state::remove(&owner.state()).unwrap();
 }
 
 /// A bundle of Docker's: its file for /etc/resolv.conf is mounted from its own directory for the
@@ -552,6 +568,6 @@ fn stale_state_is_swept_and_live_state_is_not() {
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert!(live.state().exists());
     for world in [over, live] {
-        boundary_shim::container::state::remove(&world.state()).unwrap();
+        state::remove(&world.state()).unwrap();
     }
 }

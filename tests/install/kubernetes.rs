@@ -6,7 +6,7 @@ use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
 use boundary_shim::container::state::{Approvals, ProcessId, SavedState, Stage};
 use boundary_shim::integrate::kubernetes::{self, NodeLayout};
-use boundary_shim::policy::{Exit, GivenNames, PolicySource};
+use boundary_shim::policy::{Exit, GivenNames, Mode, PolicySource};
 use boundary_shim::settings::Settings;
 
 use crate::containerd::DEBIAN;
@@ -14,7 +14,7 @@ use crate::here::{Here, in_an_etc_of_its_own, text};
 
 /// A node's files, a containerd that only keeps running, and a systemctl that starts it anew.
 const NODE: &str = r#"
-    here=$0 config=$1 directory=$2 shim=$2/boundary-shim
+    here=$0 config=$1 directory=$2 shim=$2/boundary-shim observes=$3
     mount -t tmpfs none /usr/local/bin; chmod 755 /usr/local/bin
     mkdir -p ${config%/*} $directory /run/boundary; cp $here/before.toml $config
     rm -rf /etc/docker
@@ -40,11 +40,11 @@ END
         kill -TERM $node; wait $node; rm $here/done; asked "$1"
     }
     asked() { echo "$1:" $(sed -n 's/^systemctl //p' /mnt/said); }
-    is_whole() { grep -q boundary-npm $config && cmp $here/program $shim; }
+    is_whole() { grep -q "boundary-npm$observes\"" $config && cmp $here/program $shim; }
     doctor() { $shim doctor containerd --config $config --name boundary || true; }
 
     begins install; is_done fresh; is_whole
-    grep -qx "link $directory/boundary-npm to boundary-shim" /mnt/said
+    grep -qx "link $directory/boundary-npm$observes to boundary-shim" /mnt/said
     begins install; is_done again; is_whole
     echo newer >>$here/program
     begins install; is_done newer; is_whole
@@ -98,7 +98,7 @@ const EXPECTED: &str = "fresh: restart UNIT\nagain:\nnewer:\n\
     fresh: restart UNIT\ninterrupted: restart UNIT\nends: restart UNIT\nagain: restart UNIT\nbroken: restart UNIT start UNIT\n";
 
 /// What `install kubernetes` is told of a node, and which file the node has.
-fn node_with(config: &str, unit: &str, directory: &str) {
+fn node_with(config: &str, unit: &str, directory: &str, mode: Mode) {
     let here = Here::new();
     here.put("before.toml", DEBIAN);
     let layout = NodeLayout {
@@ -111,17 +111,27 @@ fn node_with(config: &str, unit: &str, directory: &str) {
         "npm".parse().expect("a name"),
     );
     let image = "image".parse().expect("a name");
-    let manifests = kubernetes::manifests(&name, &policy, &image, &layout).expect("made");
+    let manifests = kubernetes::manifests(&name, &policy, mode, &image, &layout).expect("made");
     let mut scripts = manifests.split("- |\n").skip(1);
     for name in ["install", "uninstall"] {
         put_script(&here, name, scripts.next().expect("a script"));
     }
     here.put("record.json", &record());
 
+    let observes = if mode == Mode::Observe {
+        "+observe"
+    } else {
+        ""
+    };
     let output = in_an_etc_of_its_own(
         &["--pid", "--fork", "--mount-proc"],
         NODE,
-        &[&here.at(""), Path::new(config), Path::new(directory)],
+        &[
+            &here.at(""),
+            Path::new(config),
+            Path::new(directory),
+            Path::new(observes),
+        ],
     );
     assert_eq!(
         (output.status.code(), text(&output.stdout)),
@@ -212,11 +222,13 @@ pub(crate) fn node() {
         "/etc/containerd/config.toml",
         "containerd",
         "/usr/local/bin",
+        Mode::Enforce,
     );
     node_with(
         "/etc/rancher/agent/config.toml",
         "k3s-agent",
         "/usr/local/bin/elsewhere",
+        Mode::Observe,
     );
 }
 

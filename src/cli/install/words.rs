@@ -59,7 +59,8 @@ Examples:
     /// Print a RuntimeClass, DaemonSets that install on nodes and uninstall, and a sample pod
     #[command(after_help = "\
 Examples:
-  boundary-shim install kubernetes --image images.example.org/boundary-shim:0.1.0 > boundary.yaml")]
+  boundary-shim install kubernetes --image images.example.org/boundary-shim:0.1.0 > boundary.yaml
+  boundary-shim install kubernetes --name boundary-watch --mode observe > watch.yaml")]
     Kubernetes(KubernetesWords),
 }
 
@@ -228,9 +229,8 @@ pub(super) struct KubernetesWords {
     /// Name of the RuntimeClass, as in a pod's runtimeClassName
     #[arg(long, default_value = "boundary")]
     pub(super) name: RuntimeName,
-    /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml on the nodes
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
-    pub(super) policy: PolicyName,
+    #[command(flatten)]
+    pub(super) policy: PolicyArgument,
     /// Image that contains this program; the output says how to build it
     #[arg(long, default_value = concat!("boundary-shim:", env!("CARGO_PKG_VERSION")))]
     pub(super) image: Image,

@@ -1,26 +1,31 @@
-//! `policy sync`: the files of a folder become this host's policies and its configuration, as a node gets
-//! them from a ConfigMap.
+//! `policy sync`: the files of a folder become this host's policies, layers, presets and configuration, as a
+//! node gets them from a ConfigMap.
 //!
-//! Invariant: nothing is changed while one of the files has a mistake; and no file is removed that a sync
-//! didn't write.
+//! Invariant: nothing is changed while one of the files has a mistake; no file is removed that a sync didn't
+//! write; and wherever it ends, each policy that is there stands below the layers that came with it, or more.
+//! Who chooses a container's policy meanwhile waits (`container::state`).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod steps;
+mod target;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
+use self::steps::{Files, Step, steps};
+use self::target::{CONFIGURATION, LAYERS, POLICIES, PRESETS, is_ours, target};
 use super::reload;
+use crate::container::state;
 use crate::policy::PolicyName;
-use crate::policy::text::{self, Found, Mistake, all_of};
-use crate::settings::{self, Settings, Shelves};
+use crate::policy::text::{self, Mistake, all_of};
+use crate::settings::{self, Settings, Shelves, select};
 use crate::sys::file;
 
-/// The configuration's name in the folder.
-const CONFIGURATION: &str = "config.toml";
 /// The list of what was written, among the policies: no policy can be called so.
-const LIST: &str = ".synced";
+const LIST: &str = "policies/.synced";
 /// As many files may be in the folder; a ConfigMap has at most 1 MiB.
 const MOST: usize = 1000;
 /// Policies and settings are everyone's to read.
@@ -29,8 +34,9 @@ const MODE: u32 = 0o644;
 /// `policy sync`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Files called NAME.yaml become policies, config.toml the configuration, and others are left out. What was written so before and isn't in
-the folder any more is removed; files that somebody else put beside them stay. Then it reloads the policies of the containers that run.
+NAME.yaml becomes a policy, ceiling.d.NAME.yaml and presets.d.NAME.yaml become NAME.yaml in ceiling.d and presets.d, and config.toml
+the configuration; others are left out. What was written so before and isn't in the folder any more is removed; files that somebody
+else put beside them stay. Then it reloads the policies of the containers that run.
 
 Exit status: 1 where a file has a mistake; nothing is changed then.
 
@@ -48,12 +54,12 @@ pub(super) struct SyncArguments {
 /// A file has mistakes or can't be read; this host's files can't be written. What a gateway can't do at
 /// once is said, and holds from its container's next start.
 pub(super) fn run(arguments: &SyncArguments) -> anyhow::Result<()> {
+    let place = Place {
+        directory: settings::DIRECTORY.into(),
+        lock: state::LOCK.into(),
+    };
     let wanted = read(&arguments.folder)?;
-    let told = Place {
-        configuration: settings::DEFAULT_FILE.into(),
-        policies: settings::DEFAULT_POLICIES.into(),
-    }
-    .hold(&wanted)?;
+    let told = place.hold(&wanted)?;
     if told.is_empty() {
         return Ok(writeln!(io::stdout(), "unchanged")?);
     }
@@ -65,10 +71,10 @@ pub(super) fn run(arguments: &SyncArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the folder has for us, by file name.
-fn read(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+/// What the folder has for us.
+fn read(folder: &Path) -> anyhow::Result<Files> {
     let cant = || format!("can't read {}", folder.display());
-    let mut found = BTreeMap::new();
+    let mut found = Files::new();
     for (count, entry) in fs::read_dir(folder).with_context(cant)?.enumerate() {
         ensure!(
             count < MOST,
@@ -76,140 +82,170 @@ fn read(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
             folder.display()
         );
         let entry = entry.with_context(cant)?;
-        let Some(name) = entry
-            .file_name()
-            .to_str()
-            .filter(|name| is_ours(name))
-            .map(str::to_owned)
-        else {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !is_ours(&name) {
             continue;
-        };
+        }
         let cant = || format!("can't read {}", entry.path().display());
         let text = settings::read_trusted(&entry.path())
             .with_context(cant)?
             .with_context(cant)?;
         found.insert(name, text);
     }
-    let mistakes: Vec<Mistake> = found
-        .iter()
-        .flat_map(|(name, text)| mistakes_of(name, text, &found))
-        .collect();
-    ensure!(mistakes.is_empty(), all_of(&mistakes));
     Ok(found)
-}
-
-fn is_ours(name: &str) -> bool {
-    let policy = name.strip_suffix(".yaml").map(PolicyName::parse);
-    name == CONFIGURATION || matches!(policy, Some(Ok(_)))
-}
-
-/// A policy may include others of the folder, and what this host has besides.
-fn mistakes_of(name: &str, text: &str, folder: &BTreeMap<String, String>) -> Vec<Mistake> {
-    if name == CONFIGURATION {
-        return settings::parse(name, text).err().unwrap_or_default();
-    }
-    let here = Shelves::of_host(&Settings::default(), settings::read_trusted);
-    let library = |policy: &PolicyName| {
-        let name = format!("{policy}.yaml");
-        folder.get(&name).map_or_else(
-            || here.find(policy),
-            |content| {
-                Ok(Some(Found {
-                    origin: name.clone(),
-                    name: name.clone(),
-                    content: content.clone().into(),
-                }))
-            },
-        )
-    };
-    text::parse_whole(name, text, &library)
-        .err()
-        .unwrap_or_default()
 }
 
 /// Where this host's files are.
 struct Place {
-    configuration: PathBuf,
-    policies: PathBuf,
+    directory: PathBuf,
+    lock: PathBuf,
 }
 
 impl Place {
     /// Has these files there, and none that an earlier one wrote. Says what became different.
-    fn hold(&self, wanted: &BTreeMap<String, String>) -> anyhow::Result<Vec<String>> {
-        let list = self.policies.join(LIST);
-        let before = self.written_before(&list)?;
-        let mut told = Vec::new();
-        if !wanted.is_empty() {
-            make(&self.policies)?;
-            // First, so that what is written now is known to be ours, wherever this ends.
-            let all: BTreeSet<&str> = before
-                .iter()
-                .chain(wanted.keys())
-                .map(String::as_str)
-                .collect();
-            write(
-                &list,
-                &all.into_iter()
-                    .map(|name| format!("{name}\n"))
-                    .collect::<String>(),
-            )?;
+    fn hold(&self, wanted: &Files) -> anyhow::Result<Vec<String>> {
+        let before = self.written_before()?;
+        let mistakes: Vec<Mistake> = wanted
+            .iter()
+            .flat_map(|(name, text)| self.mistakes_of(name, text, wanted, &before))
+            .collect();
+        ensure!(mistakes.is_empty(), all_of(&mistakes));
+        let there = before.iter().chain(wanted.keys());
+        let there: Files = there
+            .filter_map(|name| Some((name.clone(), self.get(name)?)))
+            .collect();
+        let steps = steps(&there, wanted, |name| !self.path(name).exists());
+        let known: BTreeSet<String> = before.iter().chain(wanted.keys()).cloned().collect();
+        if !steps.is_empty() {
+            self.swap(&steps, known)?;
         }
-        for (name, text) in wanted {
-            let path = self.path(name);
-            if fs::read_to_string(&path).ok().as_ref() != Some(text) {
-                write(&path, text)?;
-                told.push(format!("write {}", path.display()));
-            }
+        if !steps.is_empty() || !wanted.keys().eq(&before) {
+            self.list(wanted.keys())?;
         }
-        for name in before.iter().filter(|name| !wanted.contains_key(*name)) {
-            let path = self.path(name);
-            remove(&path)?;
-            told.push(format!("remove {}", path.display()));
-        }
-        if wanted.is_empty() {
-            remove(&list)?;
-            // Where others' files are in them, they stay.
-            let _ = fs::remove_dir(&self.policies);
-            let _ = self.policies.parent().map(fs::remove_dir);
-        } else if !told.is_empty() {
-            write(
-                &list,
-                &wanted
-                    .keys()
-                    .map(|name| format!("{name}\n"))
-                    .collect::<String>(),
-            )?;
-        }
-        Ok(told)
+        let lasting = steps.iter().filter(|step| step.lasts);
+        Ok(lasting
+            .map(|step| {
+                let verb = step.text.map_or("remove", |_| "write");
+                format!("{verb} {}", self.path(&step.name).display())
+            })
+            .collect())
     }
 
-    fn written_before(&self, list: &Path) -> anyhow::Result<BTreeSet<String>> {
-        let text = settings::read_trusted(list)
+    /// Does them as one for all who ask for the lock.
+    fn swap(&self, steps: &[Step<'_>], known: BTreeSet<String>) -> anyhow::Result<()> {
+        let _alone = state::swapping_policies(&self.lock)
+            .with_context(|| format!("can't lock {}", self.lock.display()))?;
+        // First, so that what is written now is known to be ours, wherever this ends.
+        let written = steps.iter().map(|step| &step.name);
+        self.list(known.iter().chain(written))?;
+        for step in steps {
+            let path = self.path(&step.name);
+            match step.text {
+                Some(text) => write(&path, text)?,
+                None => remove(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps these names in mind; without any, nothing of a sync is left.
+    fn list<'a>(&self, names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+        let list = self.directory.join(LIST);
+        let names: BTreeSet<&String> = names.collect();
+        if !names.is_empty() {
+            return write(
+                &list,
+                &names
+                    .iter()
+                    .map(|name| format!("{name}\n"))
+                    .collect::<String>(),
+            );
+        }
+        remove(&list)?;
+        // Where others' files are in them, they stay.
+        for folder in [POLICIES, PRESETS, LAYERS, ""] {
+            let _ = fs::remove_dir(self.directory.join(folder));
+        }
+        Ok(())
+    }
+
+    /// A policy may include others of the folder, and what this host has besides.
+    fn mistakes_of(
+        &self,
+        name: &str,
+        text: &str,
+        wanted: &Files,
+        before: &BTreeSet<String>,
+    ) -> Vec<Mistake> {
+        let target = match target(name) {
+            Ok(target) => target,
+            Err(message) => return vec![mistake(name, message)],
+        };
+        if name == CONFIGURATION {
+            return settings::parse(name, text).err().unwrap_or_default();
+        }
+        let read = |path: &Path| {
+            let is_there = |name: &&String| self.path(name) == path;
+            match wanted.keys().find(is_there) {
+                Some(name) => Ok(wanted.get(name).cloned()),
+                None if before.iter().any(|name| is_there(&name)) => Ok(None),
+                None => settings::read_trusted(path),
+            }
+        };
+        let host = Settings {
+            policies: self.directory.join(POLICIES),
+            presets: self.directory.join(PRESETS),
+            ..Settings::default()
+        };
+        let shelves = Shelves::of_host(&host, read);
+        let library = |policy: &PolicyName| shelves.find(policy);
+        let whole = text::parse_whole(name, text, &library);
+        match whole {
+            Ok(rules) if target.starts_with(LAYERS) => {
+                let layer = select::layer(Path::new(name), rules);
+                layer.err().into_iter().collect()
+            }
+            whole => whole.err().unwrap_or_default(),
+        }
+    }
+
+    fn written_before(&self) -> anyhow::Result<BTreeSet<String>> {
+        let list = self.directory.join(LIST);
+        let text = settings::read_trusted(&list)
             .with_context(|| format!("can't read {}", list.display()))?;
         let names = text.unwrap_or_default();
         Ok(names
             .lines()
-            .filter(|name| is_ours(name))
+            .filter(|name| target(name).is_ok())
             .map(str::to_owned)
             .collect())
     }
 
+    fn get(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.path(name)).ok()
+    }
+
+    /// The path of a name that was looked at.
     fn path(&self, name: &str) -> PathBuf {
-        if name == CONFIGURATION {
-            self.configuration.clone()
-        } else {
-            self.policies.join(name)
-        }
+        self.directory.join(target(name).unwrap_or_default())
     }
 }
 
-fn make(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))
+fn mistake(name: &str, message: String) -> Mistake {
+    Mistake {
+        origin: name.to_owned(),
+        line: None,
+        key: String::new(),
+        message,
+    }
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    file::replace(path, text.as_bytes(), MODE)
-        .with_context(|| format!("can't write {}", path.display()))
+    let cant = || format!("can't write {}", path.display());
+    let folder = path.parent().with_context(cant)?;
+    fs::create_dir_all(folder)
+        .and_then(|()| file::replace(path, text.as_bytes(), MODE))
+        .with_context(cant)
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
@@ -223,7 +259,12 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+    use crate::policy::PolicySource;
+    use crate::settings::select::Named;
 
     const A: &str = "allow:\n  - domain=a.test\n";
     const B: &str = "allow:\n  - domain=b.test\n";
@@ -237,26 +278,24 @@ mod tests {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let place = Place {
-                configuration: directory.path().join("boundary/config.toml"),
-                policies: directory.path().join("boundary/policies"),
+                directory: directory.path().join("boundary"),
+                lock: directory.path().join("lock"),
             };
-            make(&directory.path().join("folder")).unwrap();
+            fs::create_dir(directory.path().join("folder")).unwrap();
             Self { directory, place }
         }
 
         /// As the kubelet does: a folder of its own, and a link to it that is swapped.
         fn mounted(&self, version: &str, files: &[(&str, &str)]) {
             let folder = self.directory.path().join("folder");
-            make(&folder.join(version)).unwrap();
+            for entry in fs::read_dir(&folder).unwrap() {
+                let _ = fs::remove_file(entry.unwrap().path());
+            }
             for (name, text) in files {
                 write(&folder.join(version).join(name), text).unwrap();
-                let link = folder.join(name);
-                let _ = fs::remove_file(&link);
-                std::os::unix::fs::symlink(format!("..data/{name}"), link).unwrap();
+                std::os::unix::fs::symlink(format!("..data/{name}"), folder.join(name)).unwrap();
             }
-            let data = folder.join("..data");
-            let _ = fs::remove_file(&data);
-            std::os::unix::fs::symlink(version, data).unwrap();
+            std::os::unix::fs::symlink(version, folder.join("..data")).unwrap();
         }
 
         fn sync(&self) -> anyhow::Result<usize> {
@@ -265,7 +304,15 @@ mod tests {
         }
 
         fn get(&self, name: &str) -> Option<String> {
-            fs::read_to_string(self.place.path(name)).ok()
+            self.place.get(name)
+        }
+
+        /// The policy that a container gets that is created now.
+        fn chosen(&self) -> Result<PolicySource, Vec<Mistake>> {
+            let _reading = state::reading_policies(&self.place.lock).unwrap();
+            let settings = settings::load(Some(&self.place.path(CONFIGURATION)))?;
+            let read = settings::read_trusted;
+            select::select(&settings, Named::default(), &BTreeMap::new(), read)
         }
     }
 
@@ -284,11 +331,8 @@ mod tests {
         assert_eq!(world.sync().unwrap(), 3);
         assert_eq!(world.sync().unwrap(), 0);
         assert_eq!(world.get("default.yaml").as_deref(), Some(A));
-        write(&world.place.policies.join("own.yaml"), B).unwrap();
+        write(&world.place.path("own.yaml"), B).unwrap();
         world.mounted("..2", &[("default.yaml", B)]);
-        for gone in ["npm.yaml", "config.toml"] {
-            fs::remove_file(world.directory.path().join("folder").join(gone)).unwrap();
-        }
         assert_eq!(world.sync().unwrap(), 3);
         assert_eq!(
             (
@@ -299,14 +343,111 @@ mod tests {
             (Some(B), None, None)
         );
         assert_eq!(world.get("own.yaml").as_deref(), Some(B));
-        assert_eq!(world.place.hold(&BTreeMap::new()).unwrap().len(), 1);
+        assert_eq!(world.place.hold(&Files::new()).unwrap().len(), 1);
         assert_eq!(
             (world.get("default.yaml"), world.get("own.yaml").as_deref()),
             (None, Some(B))
         );
         fs::remove_file(world.place.path("own.yaml")).unwrap();
-        world.place.hold(&BTreeMap::new()).unwrap();
-        assert!(!world.place.policies.parent().unwrap().exists());
+        world.mounted(
+            "..3",
+            &[("ceiling.d.corp.yaml", A), ("presets.d.b.yaml", A)],
+        );
+        assert_eq!(world.sync().unwrap(), 2);
+        assert_eq!(world.place.hold(&Files::new()).unwrap().len(), 2);
+        assert!(!world.place.directory.exists());
+    }
+
+    #[test]
+    fn layers_and_presets_are_checked_as_what_they_are() {
+        let world = World::new();
+        let policy = ("default.yaml", "include: [shared]\n");
+        let preset = ("presets.d.shared.yaml", A);
+        world.mounted("..1", &[policy, preset, ("ceiling.d.corp.yaml", B)]);
+        assert_eq!(world.sync().unwrap(), 3);
+        let corp = world.place.directory.join("ceiling.d/corp.yaml");
+        assert_eq!(fs::read_to_string(&corp).unwrap(), B);
+        for (name, text, why) in [
+            ("ceiling.d.corp.yaml", "", "bounds nothing"),
+            (
+                "ceiling.d.corp.yaml",
+                "tls:\n  intercept: auto\n",
+                "policies say",
+            ),
+            ("presets.d.shared.yaml", "alow: []\n", "alow"),
+            ("ceiling.corp.yaml", A, "ceiling.d.NAME.yaml"),
+            ("Corp.yaml", A, "not a valid policy name"),
+        ] {
+            world.mounted("..2", &[("default.yaml", B), (name, text)]);
+            let error = world.sync().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(why), "{error}");
+            assert_eq!(world.get("default.yaml").as_deref(), Some(policy.1));
+        }
+        world.mounted("..3", &[policy]);
+        let error = world.sync().unwrap_err().to_string();
+        assert!(
+            error.contains("shared"),
+            "it still stands on the host: {error}"
+        );
+    }
+
+    #[test]
+    fn what_an_interrupted_sync_left_is_mended_by_the_next() {
+        let world = World::new();
+        world.mounted("..1", &[("default.yaml", A), ("ceiling.d.corp.yaml", A)]);
+        world.sync().unwrap();
+        world.mounted("..2", &[("default.yaml", B), ("ceiling.d.corp.yaml", B)]);
+        // It can't be written: by then the layer stands there twice.
+        let policy = world.place.path("default.yaml");
+        fs::remove_file(&policy).unwrap();
+        fs::create_dir(&policy).unwrap();
+        world.sync().unwrap_err();
+        let layers = || {
+            let layers = fs::read_dir(world.place.directory.join(LAYERS)).unwrap();
+            layers.count()
+        };
+        assert_eq!(layers(), 2);
+        fs::remove_dir(&policy).unwrap();
+        world.sync().unwrap();
+        assert_eq!(layers(), 1);
+        for name in ["default.yaml", "ceiling.d.corp.yaml"] {
+            assert_eq!(world.get(name).as_deref(), Some(B));
+        }
+    }
+
+    /// A layer and the policy below it are of one version, whenever a container is created.
+    #[test]
+    fn who_chooses_a_policy_meanwhile_gets_all_of_one_version() {
+        let world = &World::new();
+        let over = &AtomicBool::new(false);
+        let versions = [A, B].map(|text| {
+            ["default.yaml", "config.toml", "ceiling.d.corp.yaml"]
+                .map(|name| (name.to_owned(), text.to_owned()))
+        });
+        let wanted = versions.map(|files| {
+            let mut files = Files::from(files);
+            files.insert(CONFIGURATION.to_owned(), String::new());
+            files
+        });
+        world.place.hold(&wanted[0]).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for version in wanted.iter().cycle().take(100) {
+                    world.place.hold(version).unwrap();
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            let mut seen = BTreeSet::new();
+            while !over.load(Ordering::Relaxed) {
+                let chosen = world.chosen().unwrap();
+                let [layer] = &chosen.layers[..] else {
+                    panic!("{chosen:?}");
+                };
+                assert_eq!(layer.allow.as_ref(), Some(&chosen.allow));
+                seen.insert(chosen.allow.clone());
+            }
+            assert_eq!(seen.len(), 2);
+        });
     }
 
     #[test]
@@ -336,7 +477,6 @@ mod tests {
             let error = world.sync().unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
             assert_eq!(world.get("default.yaml").as_deref(), Some(A));
-            fs::remove_file(world.directory.path().join("folder").join(name)).unwrap();
         }
     }
 

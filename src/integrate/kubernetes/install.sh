@@ -6,7 +6,7 @@ put_on() {
   # Gateways and containers that run go on with the file that they were started from.
   cmp -s $program /proc/1/root$shim ||
     host sh -c "cat >$shim.new && chmod 755 $shim.new && mv $shim.new $shim" <$program
-  said=$(host $shim install containerd --config $config --name @NAME@ --policy @POLICY@)
+  said=$(host $shim install containerd --config $config --name @NAME@ --policy @POLICY@ --mode @MODE@)
   echo "$said"
   has_to_restart "$said" || return 0
   if ! is_read; then

@@ -14,12 +14,17 @@ fn layout() -> NodeLayout {
 }
 
 fn text(name: &str) -> String {
+    in_mode(name, Mode::Enforce)
+}
+
+fn in_mode(name: &str, mode: Mode) -> String {
     let image = "images.test:5000/boundary-shim:1"
         .parse()
         .expect("an image");
     manifests(
         &name.parse().expect("a name"),
         &"npm".parse().expect("a name"),
+        mode,
         &image,
         &layout(),
     )
@@ -183,11 +188,33 @@ fn the_nodes_scripts_are_in_it_whole() {
             format!("{COMMON}{}", set.script)
                 .replace("@NAME@", "boundary")
                 .replace("@POLICY@", "npm")
+                .replace("@MODE@", "enforce")
                 .replace("@CONFIG@", "/var/lib/k3s/config.toml")
                 .replace("@UNIT@", "k3s-agent")
                 .replace("@DIRECTORY@", "/opt/bin")
         );
     }
+}
+
+/// Whoever may choose the class chooses its mode, so the namespace has to be one that may.
+#[test]
+fn a_class_that_observes_is_installed_so_and_needs_the_namespaces_label() {
+    let documents = documents(&in_mode("watch", Mode::Observe));
+    let script = at(&documents[1], "/spec/template/spec/containers/0/command/2");
+    assert!(
+        script.contains("--name watch --policy npm --mode observe)"),
+        "{script}"
+    );
+    let mode = documents[3]
+        .pointer("/spec/variables/2")
+        .expect("a variable");
+    assert_eq!(
+        (at(mode, "/name"), at(mode, "/expression")),
+        (
+            "mode",
+            "\"boundary.mode\" in variables.asked ? variables.asked[\"boundary.mode\"] : \"observe\""
+        )
+    );
 }
 
 #[test]

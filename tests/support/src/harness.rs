@@ -1,5 +1,6 @@
 //! What every end-to-end suite does: one bed for all tests, a deadline for each, and a look at the
 //! end at what is left in it.
+use std::collections::HashMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,6 +17,9 @@ pub type Test = (&'static str, fn(&Bed));
 /// What one test may take: the longest, three hundred containers, takes a quarter on an idle
 /// machine.
 const TEST_DEADLINE: Duration = Duration::from_secs(600);
+
+/// What is shown of a test that no other runs beside.
+const ALONE: &str = "alone";
 
 /// Held by every test that runs; by one that must be alone, for writing. What failed poisons it,
 /// and that is all it does.
@@ -62,7 +66,12 @@ impl Suite {
 
     /// One that no other test runs beside: it would disturb them, or they it.
     pub fn trial_alone(&self, group: &str, test: Test) -> Trial {
-        self.trial_beside(group, test, false, &self.needs)
+        let trial = self.trial_beside(group, test, false, &self.needs);
+        if trial.kind().is_empty() {
+            trial.with_kind(ALONE)
+        } else {
+            trial
+        }
     }
 
     fn trial_beside(&self, group: &str, (name, test): Test, others: bool, needs: &Needs) -> Trial {
@@ -77,7 +86,7 @@ impl Suite {
 
     /// Runs the tests, and ends the process.
     pub fn conclude(self, trials: Vec<Trial>) -> ! {
-        let conclusion = libtest_mimic::run(&self.arguments, trials);
+        let conclusion = libtest_mimic::run(&self.arguments, in_turns(trials));
         let bed = self.shared.bed.get().and_then(Option::as_ref);
         let clean = conclusion.has_failed() || bed.is_none_or(is_as_it_was);
         // Here, and not at exit: nobody drops what is alive when a process exits.
@@ -87,6 +96,24 @@ impl Suite {
         }
         conclusion.exit();
     }
+}
+
+/// The tests in an order in which few wait for each other: those of a group need the same at times, so each
+/// group has its turn; and whoever must be alone waits for all that run, as all that follow do for it, so
+/// these come last.
+fn in_turns(trials: Vec<Trial>) -> Vec<Trial> {
+    let mut turns: HashMap<String, usize> = HashMap::new();
+    let mut trials: Vec<_> = trials
+        .into_iter()
+        .map(|trial| {
+            let group = trial.name().split("::").next().unwrap_or_default();
+            let turn = turns.entry(group.to_owned()).or_default();
+            *turn += 1;
+            ((trial.kind() == ALONE, *turn), trial)
+        })
+        .collect();
+    trials.sort_by_key(|(when, _)| *when);
+    trials.into_iter().map(|(_, trial)| trial).collect()
 }
 
 /// A test that doesn't end is left behind; its commands end by their own deadlines.
