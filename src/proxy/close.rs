@@ -32,8 +32,10 @@ pub(crate) async fn alert(mut client: Stream) {
     }
 }
 
-/// How long the peer has to take the last words and close.
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the peer has to take the last words and close, as long as it goes on to say something.
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may say nothing meanwhile.
+const CLOSE_SILENT: Duration = Duration::from_secs(1);
 /// How much of what the peer still says is read away: an upload that is under way, of a client that
 /// reads its answer only when all is sent.
 const CLOSE_BYTES: u64 = 64 * 1024 * 1024;
@@ -46,7 +48,7 @@ pub(crate) async fn close_gently(mut client: Stream) {
         let mut rest = vec![0; 4096];
         let mut left = CLOSE_BYTES;
         while left > 0 {
-            match client.read(&mut rest).await? {
+            match timeout(CLOSE_SILENT, client.read(&mut rest)).await?? {
                 0 => break,
                 count => left = left.saturating_sub(count as u64),
             }

@@ -238,7 +238,11 @@ async fn a_denied_upload_still_reads_its_denial() {
     let (rig, _outside) = Rig::new(&[], &[]).await;
     let head = "POST /x HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 400000\r\n\r\n";
     let mut client = rig.client_saying(80, head.as_bytes()).await;
-    client.write_all(&vec![b'a'; 400_000]).await.unwrap();
+    for _ in 0..4 {
+        // The pace of its line.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        client.write_all(&vec![b'a'; 100_000]).await.unwrap();
+    }
     assert!(read_all(&mut client).await.starts_with("HTTP/1.1 403 "));
     drop(client);
     assert_eq!(rig.record().await.verdict, "deny");
