@@ -307,7 +307,7 @@ impl<'a> Scene<'a> {
                 scope.spawn(|| bed.docker_within(row.seconds, &["exec", name, "sh", "-c", script]));
             let ready = comes_about(READY_WITHIN, || attack.is_finished() || is_ready());
             if ready && !attack.is_finished() {
-                bed.exec(&["bash", "-ec", acts, "host", name])
+                bed.exec_within(row.seconds, &["bash", "-ec", acts, "host", name])
                     .must_succeed();
                 self.container.exec("touch /tmp/done").must_succeed();
             }

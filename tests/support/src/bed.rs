@@ -122,8 +122,13 @@ impl Bed {
 
     /// Runs a program of the bed's file system in all of its namespaces.
     pub fn exec(&self, arguments: &[&str]) -> Answer {
+        self.exec_within(COMMAND_SECONDS, arguments)
+    }
+
+    /// The same with another deadline, in seconds.
+    pub fn exec_within(&self, seconds: u64, arguments: &[&str]) -> Answer {
         let target = self.first.to_string();
-        run(COMMAND_SECONDS, &[&enter(&target)[..], arguments].concat())
+        run(seconds, &[&enter(&target)[..], arguments].concat())
     }
 
     /// Runs a program of this machine in the bed's network namespace.
