@@ -559,18 +559,24 @@ async fn what_went_to_a_server_that_never_answered_is_counted() {
     assert_eq!(rig.record().await.bytes_out, request.len() as u64);
 }
 
+/// A connection on which one request was answered, and its server's side.
+async fn kept(rig: &Rig, outside: &TcpListener) -> (TcpStream, TcpStream) {
+    let request = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut client = rig.client_saying(80, request).await;
+    let mut server = accept(outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(OK.as_bytes()).await.unwrap();
+    client.read_exact(&mut vec![0; OK.len()]).await.unwrap();
+    (client, server)
+}
+
 /// A connection that waits for its next request ends where nothing more is allowed in its server's
 /// name, even within a head. Where another path is, it goes on.
 #[tokio::test]
 async fn a_kept_connection_ends_when_a_changed_policy_allows_nothing_more_on_it() {
     for more in [&b""[..], b"GET /ne"] {
         let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-        let request = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
-        let mut client = rig.client_saying(80, request).await;
-        let mut server = accept(&outside).await;
-        read_message(&mut server, 0).await;
-        server.write_all(OK.as_bytes()).await.unwrap();
-        client.read_exact(&mut vec![0; OK.len()]).await.unwrap();
+        let (mut client, mut server) = kept(&rig, &outside).await;
         client.write_all(more).await.unwrap();
         assert_eq!(rig.change(&["domain=a.example path=/y"], &[]).await, 0);
         assert_eq!(rig.change(&["domain=b.example"], &[]).await, 1, "{more:?}");
@@ -585,12 +591,7 @@ async fn a_kept_connection_ends_when_a_changed_policy_allows_nothing_more_on_it(
 async fn a_kept_connection_without_its_server_ends_when_a_changed_policy_allows_nothing_more_on_it()
 {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let request = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
-    let mut client = rig.client_saying(80, request).await;
-    let mut server = accept(&outside).await;
-    read_message(&mut server, 0).await;
-    server.write_all(OK.as_bytes()).await.unwrap();
-    client.read_exact(&mut vec![0; OK.len()]).await.unwrap();
+    let (mut client, mut server) = kept(&rig, &outside).await;
     let budget = &rig.bench.streams.budget;
     let others = budget.take(budget.free()).unwrap();
     drop(rig.bench.streams.room());
