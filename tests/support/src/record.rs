@@ -1,6 +1,7 @@
 //! Reading a container's record: attempts that are over, each made of all of its lines; and
 //! notices. Every line that any test reads is held against `record.schema.json`.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -30,14 +31,15 @@ pub fn lines(text: &str) -> Vec<Value> {
 /// lines.
 pub fn records(text: &str) -> Vec<Value> {
     let mut records: Vec<Value> = Vec::new();
+    let mut of_flows: HashMap<u64, usize> = HashMap::new();
     for line in lines(text) {
         let flow = line["flow"].as_u64();
-        match records
-            .iter_mut()
-            .find(|record| flow.is_some() && record["flow"].as_u64() == flow)
-        {
-            Some(record) => correct(record, &line),
-            None => records.push(line),
+        match flow.and_then(|flow| of_flows.get(&flow)) {
+            Some(first) => correct(&mut records[*first], &line),
+            None => {
+                of_flows.extend(flow.map(|flow| (flow, records.len())));
+                records.push(line);
+            }
         }
     }
     let over = |record: &Value| record["event"] == "end" || record["event"] == "notice";

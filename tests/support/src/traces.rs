@@ -241,21 +241,24 @@ impl Bed {
         self.names_in("/sys/class/net")
     }
 
-    /// Processes that are proxies, by pid, and that no state directory tells of: just beginning, or
-    /// left over.
+    /// Proxies, by pid, that no state directory tells of: just beginning, or left over. What a proxy that is
+    /// told of began, its filter and guard, goes by the same title.
     pub fn unrecorded_proxies(&self) -> BTreeSet<String> {
         let recorded: BTreeSet<String> = self
             .records_of_state()
             .iter()
             .map(|record| record["proxy"]["pid"].to_string())
             .collect();
-        let proxies = self
-            .processes()
-            .into_iter()
-            .filter(|process| command_line(process).starts_with("boundary-shim proxy "));
-        let pids =
-            proxies.map(|process| process.file_name().unwrap().to_string_lossy().into_owned());
-        pids.filter(|pid| !recorded.contains(pid)).collect()
+        let is_recorded = |process: &PathBuf| {
+            let told_of = [Some(name_of(process)), parent_of(process)];
+            told_of.iter().flatten().any(|pid| recorded.contains(pid))
+        };
+        self.processes()
+            .iter()
+            .filter(|process| command_line(process).starts_with("boundary-shim proxy "))
+            .filter(|process| !is_recorded(process))
+            .map(name_of)
+            .collect()
     }
 
     fn names_in(&self, directory: &str) -> BTreeSet<String> {
@@ -367,6 +370,17 @@ fn is_a_filters(path: &Path) -> bool {
 fn command_line(process: &Path) -> String {
     String::from_utf8_lossy(&fs::read(process.join("cmdline")).unwrap_or_default())
         .replace('\0', " ")
+}
+
+fn name_of(process: &PathBuf) -> String {
+    process.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// Who began a process; none for one that has ended.
+fn parent_of(process: &Path) -> Option<String> {
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    Some(parent.trim().to_owned())
 }
 
 /// What a process runs; none for a zombie, and for the bed's own naps.
