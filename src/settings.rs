@@ -14,7 +14,7 @@ mod parse;
 pub mod select;
 mod values;
 
-pub use library::Shelves;
+pub use library::{Shelves, behind};
 pub use load::{load, policy_files, read_trusted};
 pub use parse::parse;
 pub use values::{

@@ -19,10 +19,10 @@ const MAX_REASON: usize = 512;
 pub fn add(attempt: &RecordedAttempt, session: &mut Session) {
     let line = &attempt.line;
     let reason = || clean(line.reason.as_deref().unwrap_or("denied"), MAX_REASON);
-    // What comes back is told at its end.
     let is_answered = match attempt.standing {
         Standing::Over => line.bytes_in.is_some_and(|bytes| bytes > 0),
-        Standing::Open | Standing::Cut => true,
+        // Its first line doesn't say, and a later one may be to come, or was never written.
+        Standing::Open | Standing::Cut => line.bytes_in.is_none_or(|bytes| bytes > 0),
     };
     let seen = Seen {
         count: attempt.count(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::places::Places;
+use super::places::{Places, PolicyFile};
 
 /// What a policy is made from: rules as their authors wrote them, already read from files and
 /// annotations. Travels from the shim to the proxy as JSON.
@@ -24,6 +24,9 @@ pub struct PolicySource {
     pub annotated: Vec<String>,
     /// The host's ceiling for `annotated` rules. Empty: annotations widen nothing.
     pub ceiling: Vec<String>,
+    /// The files that the ceiling was read from, as in [`Places`]. Nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceiling_files: Vec<PolicyFile>,
     /// Something that the reader of a denial should know (`no policy file
     /// /etc/boundary/policies/default.yaml`).
     pub note: Option<String>,

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -28,20 +28,18 @@ pub(crate) fn look(
     bundle: &Path,
     mounts: &[Mount],
 ) -> anyhow::Result<HostFiles> {
-    let locate_all = |paths: Vec<PathBuf>| {
-        paths
-            .iter()
-            .map(|path| locate(path))
-            .collect::<anyhow::Result<Vec<_>>>()
-    };
-    let mut own_everywhere = Vec::new();
-    for path in own(settings)? {
-        own_everywhere.extend(MountPlace::of(&path, mounts)?.appearances(mounts));
-        own_everywhere.push(path);
+    let given = spec_mounts::sources(spec, bundle);
+    let given = given.iter().map(|path| locate(path));
+    let mut own = Vec::new();
+    for one in kept(settings)? {
+        for path in one.place(mounts)?.appearances(mounts) {
+            own.push(one.shown_at(path).locate()?);
+        }
+        own.push(one.locate()?);
     }
     Ok(HostFiles {
-        given: locate_all(spec_mounts::sources(spec, bundle))?,
-        own: locate_all(own_everywhere)?,
+        given: given.collect::<anyhow::Result<_>>()?,
+        own,
     })
 }
 
@@ -69,11 +67,11 @@ pub(crate) fn refuse_mounted(
         bail!("the container's init is gone");
     }
     let trust = MountPlace::of(&trust::directory(state)?, &mounts)?;
-    for own in own(settings)? {
-        let place = MountPlace::of(&own, &mounts)?;
+    for own in kept(settings)? {
+        let place = own.place(&mounts)?;
         let shows = |mount: &&Mount| place.shown_by(mount).is_some() && !trust.holds(mount);
         if let Some(mount) = given.iter().find(shows) {
-            bail!(SpecError::boundary_mount(&mount.point, &own));
+            bail!(SpecError::boundary_mount(&mount.point, own.path()));
         }
     }
     Ok(())
@@ -163,32 +161,120 @@ fn nearest<T>(path: &Path, find: impl Fn(&Path) -> io::Result<T>) -> io::Result<
     }
 }
 
+/// What no container may see: this program's own files, or a link on the way to them, in whose place
+/// root in a container could put another.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    File(PathBuf),
+    /// By a folder that is free of links, and its name in there.
+    Link(PathBuf),
+}
+
+impl Kept {
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Link(path) => path,
+        }
+    }
+
+    /// The same, where a mount shows it.
+    fn shown_at(&self, path: PathBuf) -> Self {
+        match self {
+            Self::File(_) => Self::File(path),
+            Self::Link(_) => Self::Link(path),
+        }
+    }
+
+    fn place(&self, mounts: &[Mount]) -> anyhow::Result<MountPlace> {
+        match self {
+            Self::File(path) => MountPlace::of(path, mounts),
+            Self::Link(path) => {
+                let mut place = MountPlace::of(folder_of(path), mounts)?;
+                place.within.extend(path.file_name());
+                Ok(place)
+            }
+        }
+    }
+
+    fn locate(&self) -> anyhow::Result<Location> {
+        match self {
+            Self::File(path) => locate(path),
+            // A mount of the link itself gives what it leads to, which is another of these.
+            Self::Link(path) => Ok(Location {
+                path: path.clone(),
+                inode: None,
+                above: lineage(folder_of(path).to_owned())
+                    .with_context(|| format!("can't look up {}", path.display()))?,
+            }),
+        }
+    }
+}
+
+fn kept(settings: &Settings) -> anyhow::Result<Vec<Kept>> {
+    let own = own(settings)?;
+    let links = own.iter().flat_map(|path| links_on(path)).map(Kept::Link);
+    Ok(links
+        .collect::<Vec<_>>()
+        .into_iter()
+        .chain(own.into_iter().map(Kept::File))
+        .collect())
+}
+
+/// The links that the kernel follows on the way to a path, each in a folder that is free of links.
+fn links_on(path: &Path) -> Vec<PathBuf> {
+    /// As many as the kernel follows: `path_resolution(7)`.
+    const MOST: usize = 40;
+    let (mut at, mut links) = (PathBuf::from("/"), Vec::new());
+    let mut rest = path.to_owned();
+    while links.len() <= MOST {
+        let mut parts = rest.components();
+        let Some(part) = parts.next() else { break };
+        let next = match part {
+            Component::ParentDir => {
+                at.pop();
+                None
+            }
+            Component::CurDir => None,
+            part => Some(at.join(part)),
+        };
+        let behind = parts.as_path().to_owned();
+        match next.as_ref().map(std::fs::read_link) {
+            Some(Ok(target)) => {
+                rest = target.join(behind);
+                links.extend(next);
+            }
+            _ => {
+                at = next.unwrap_or(at);
+                rest = behind;
+            }
+        }
+    }
+    links
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new("/"))
+}
+
 /// Files by which a container is filtered, or by which it is told what was filtered.
 fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
     let mut own = vec![
-        settings::DEFAULT_FILE.into(),
-        settings::DEFAULT_POLICIES.into(),
+        settings::DIRECTORY.into(),
         state::DIRECTORY.into(),
         trust::DIRECTORY.into(),
     ];
-    own.extend([
-        settings.file.clone(),
-        settings.policies.clone(),
-        settings.presets.clone(),
-        settings.layers_directory(),
-        settings.audit_directory.clone(),
-    ]);
-    own.push(Settings::default().audit_directory);
-    for folder in [
-        &settings.policies,
-        &settings.presets,
-        &settings.layers_directory(),
-    ] {
-        own.extend(linked(folder));
+    for settings in [settings, &Settings::default()] {
+        own.extend([settings.file.clone(), settings.audit_directory.clone()]);
+        for folder in [
+            settings.policies.clone(),
+            settings.presets.clone(),
+            settings.layers_directory(),
+        ] {
+            own.extend(linked(&folder));
+            own.push(folder);
+        }
     }
-    let beside = Path::new(state::DIRECTORY)
-        .parent()
-        .unwrap_or_else(|| Path::new("/"));
+    let beside = folder_of(Path::new(state::DIRECTORY));
     for entry in
         std::fs::read_dir(beside).with_context(|| format!("can't list {}", beside.display()))?
     {
@@ -227,10 +313,7 @@ fn locate(path: &Path) -> anyhow::Result<Location> {
         let exists = there == path;
         let folder = match found.is_dir() {
             true => there.to_owned(),
-            false => std::fs::canonicalize(there)?
-                .parent()
-                .unwrap_or_else(|| Path::new("/"))
-                .to_owned(),
+            false => folder_of(&std::fs::canonicalize(there)?).to_owned(),
         };
         let above = if exists && found.is_dir() {
             lineage(folder.join(".."))?
@@ -354,6 +437,31 @@ mod tests {
         ];
         assert_eq!(found, expected.map(at));
         assert!(linked(&at("missing")).is_empty());
+    }
+
+    #[test]
+    fn every_link_on_the_way_is_found_where_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(root.path()).unwrap();
+        let at = |name: &str| root.join(name);
+        std::fs::create_dir_all(at("rel/1")).unwrap();
+        std::fs::create_dir(at("conf")).unwrap();
+        symlink("../rel/1", at("conf/current")).unwrap();
+        symlink(at("conf"), at("etc")).unwrap();
+        symlink("../../last", at("rel/1/web.yaml")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        let found = links_on(&at("etc/./current/web.yaml"));
+        let expected = ["etc", "conf/current", "rel/1/web.yaml"];
+        assert_eq!(found, expected.map(at));
+        assert!(links_on(&at("rel/1/../missing/there")).is_empty());
+        assert!(links_on(&at("loop")).len() > 40);
+        let mounts = mountinfo::of("self").unwrap();
+        let link = Kept::Link(at("conf/current"));
+        let place = link.place(&mounts).unwrap();
+        assert!(place.within.ends_with("conf/current"), "{place:?}");
+        let location = link.locate().unwrap();
+        assert_eq!(location.inode, None);
+        assert_eq!(location.above, lineage(at("conf")).unwrap());
     }
 
     #[test]

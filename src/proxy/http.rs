@@ -566,6 +566,9 @@ impl Conversation<'_> {
 
     /// What remains when no more requests come.
     async fn end(mut self, how: Then) {
+        // A change waits for whoever stands on the policy before it; closing stands on none.
+        self.stood_on = None;
+        self.ahead = None;
         if let Some(server) = self.server.take() {
             self.release(server);
         }

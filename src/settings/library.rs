@@ -41,21 +41,38 @@ impl<Read: Fn(&Path) -> io::Result<Option<String>>> Shelves<Read> {
     /// # Errors
     /// Why one can't be read, in words.
     pub fn find(&self, name: &PolicyName) -> Result<Option<Found>, String> {
-        for (folder, shown) in [(&self.policies, ""), (&self.presets, "presets.d/")] {
+        let [policy, preset_file, preset_of_ours] = shown(name.as_str());
+        for (folder, shown) in [(&self.policies, policy), (&self.presets, preset_file)] {
             let file = name.file(folder);
             if let Some(content) = (self.read)(&file).map_err(|error| error.to_string())? {
                 return Ok(Some(Found {
                     origin: file.display().to_string(),
-                    name: format!("{shown}{name}.yaml"),
+                    name: shown,
                     content: content.into(),
                 }));
             }
         }
         let ours = preset(name.as_str());
         Ok(ours.map(|content| Found {
-            origin: format!("preset {name}"),
-            name: format!("preset {name}"),
+            origin: preset_of_ours.clone(),
+            name: preset_of_ours,
             content: content.into(),
         }))
     }
+}
+
+/// What people are told of the files of one name, in the order in which they are looked for.
+fn shown(name: &str) -> [String; 3] {
+    [
+        format!("{name}.yaml"),
+        format!("presets.d/{name}.yaml"),
+        format!("preset {name}"),
+    ]
+}
+
+/// Those that are found where this one, told of so, isn't there any more.
+pub fn behind(file: &str) -> Vec<String> {
+    let bare = file.strip_prefix("presets.d/").unwrap_or(file);
+    let names = shown(bare.strip_suffix(".yaml").unwrap_or(bare)).into_iter();
+    names.skip_while(|name| name != file).skip(1).collect()
 }

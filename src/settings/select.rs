@@ -290,6 +290,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             Some(rules) => {
                 source.ceiling = rules.allow();
                 source.deny.extend(rules.deny());
+                source.ceiling_files = rules.files;
             }
             None => self.missing(ceiling),
         }

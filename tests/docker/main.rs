@@ -101,10 +101,15 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 49] = [
+const GROUPS: [Group; 50] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
+    },
+    Group {
+        proves_the_bed: true,
+        alone: true,
+        ..group("control_alone", control::ALONE)
     },
     Group {
         proves_the_bed: true,

@@ -84,7 +84,11 @@ fn own_files(bed: &Bed) {
     // Root in a container writes what is root's on the host.
     let project = "mkdir /srv/project
         printf 'allow:\\n- domain=allowed.test\\n' > /srv/project/policy.yaml
-        ln -s /srv/project/policy.yaml /etc/boundary/policies/linked.yaml";
+        ln -s /srv/project/policy.yaml /etc/boundary/policies/linked.yaml
+        mkdir -p /srv/conf /srv/releases/1 /etc/boundary/presets.d
+        cp /srv/project/policy.yaml /srv/releases/1/web.yaml
+        ln -s ../releases/1 /srv/conf/current
+        ln -s /srv/conf/current/web.yaml /etc/boundary/policies/released.yaml";
     bed.exec(&["sh", "-ec", project]).must_succeed();
     let (state, record, settings) = (
         "ls -d /x/*ID*/record.json",
@@ -103,6 +107,9 @@ fn own_files(bed: &Bed) {
         ("/var", deeper(record, "log/boundary")),
         ("/srv/below", deeper(record, "again/boundary")),
         ("/srv/project", "cat /x/policy.yaml".to_owned()),
+        ("/srv/releases", "cat /x/1/web.yaml".to_owned()),
+        // Nothing of ours is in there, but whoever writes there leads it elsewhere.
+        ("/srv/conf", "readlink /x/current".to_owned()),
         ("/", deeper(state, "run/boundary")),
     ] {
         let mount = format!("{source}:/x:ro");
@@ -122,8 +129,18 @@ fn own_files(bed: &Bed) {
             refused.stderr
         );
     }
-    bed.exec(&["rm", "/etc/boundary/policies/linked.yaml"])
-        .must_succeed();
+    let others = bed.run_with(
+        "boundary-auto-ways",
+        &["-v", "/etc/boundary/presets.d:/x:ro"],
+        "true",
+    );
+    assert!(others.must_fail().stderr.contains("boundary-mounts"));
+    bed.exec(&[
+        "rm",
+        "/etc/boundary/policies/linked.yaml",
+        "/etc/boundary/policies/released.yaml",
+    ])
+    .must_succeed();
     let narrow = [
         "-v",
         "/etc/ssl:/etc/ssl:ro",

@@ -24,6 +24,8 @@ use crate::policy::ApprovalId;
 
 /// How often `--follow` looks at records.
 const LOOKED: Duration = Duration::from_millis(250);
+/// How often it looks which containers there are, while no record grows: that reads all of their states.
+const CHOSEN: Duration = Duration::from_secs(1);
 /// How often it asks gateways whatever their records are: of many attempts that are alike, lines come late.
 const ASKED: Duration = Duration::from_secs(10);
 /// A record that isn't there yet.
@@ -83,18 +85,22 @@ pub(super) fn run(arguments: &PendingArguments) -> anyhow::Result<()> {
 fn follow(arguments: &PendingArguments) -> anyhow::Result<()> {
     let mut known = Known::default();
     let mut all_asked = Instant::now();
+    let mut chosen: Option<Instant> = None;
     loop {
         if all_asked.elapsed() >= ASKED {
             all_asked = Instant::now();
             known.have_all_asked();
         }
-        let records = choose(&arguments.containers)?;
-        let lists: Vec<_> = records
-            .into_iter()
-            .filter_map(|record| known.news(record, &mut list))
-            .collect();
-        known.keep_those_of_now();
-        write(arguments, &lists)?;
+        if !known.is_quiet() || chosen.is_none_or(|at| at.elapsed() >= CHOSEN) {
+            chosen = Some(Instant::now());
+            let records = choose(&arguments.containers)?;
+            let lists: Vec<_> = records
+                .into_iter()
+                .filter_map(|record| known.news(record, &mut list))
+                .collect();
+            known.keep_those_of_now();
+            write(arguments, &lists)?;
+        }
         sleep(LOOKED);
     }
 }
@@ -111,6 +117,7 @@ struct Known {
 
 #[derive(Debug, Default)]
 struct Followed {
+    audit: PathBuf,
     /// How its record was when it was asked last.
     stamp: Option<Stamp>,
     /// What was shown of it, and is pending still.
@@ -122,14 +129,19 @@ struct Followed {
 /// By which a file is known to have grown, or to be another.
 type Stamp = (u64, u64);
 
-fn stamp(file: &Path) -> Option<Stamp> {
-    let file = fs::metadata(file).ok()?;
-    Some((file.ino(), file.len()))
+fn stamp(file: &Path) -> Stamp {
+    fs::metadata(file).map_or(NO_RECORD, |file| (file.ino(), file.len()))
 }
 
 impl Known {
     fn have_all_asked(&mut self) {
         self.before.values_mut().for_each(|one| one.stamp = None);
+    }
+
+    /// Whether no record has grown since.
+    fn is_quiet(&self) -> bool {
+        let mut all = self.before.values();
+        all.all(|one| one.stamp == Some(stamp(&one.audit)))
     }
 
     /// What one that may have something new has by now besides what was shown. What it denies, it notes
@@ -143,7 +155,8 @@ impl Known {
         let before = self.before.remove(&state);
         let is_first = before.is_none();
         let mut one = before.unwrap_or_default();
-        let stamp = stamp(&record.plan.audit).or(Some(NO_RECORD));
+        one.audit.clone_from(&record.plan.audit);
+        let stamp = Some(stamp(&one.audit));
         let is_asked = one.stamp != stamp;
         one.stamp = stamp;
         let answer = is_asked.then(|| list(&record));

@@ -4,40 +4,32 @@
 //! file that is missing may be one that is about to be written again: whoever replaces files not by a rename
 //! takes them away first. Pure.
 
-use crate::policy::{Places, PolicySource};
+use crate::policy::{PolicyFile, PolicySource};
+use crate::settings::behind;
 
 /// The first of them that would be done without, if this came into force.
 pub(super) fn missing(before: &PolicySource, now: &PolicySource) -> Option<String> {
-    if let Some(file) = replaced(&before.places, &now.places) {
+    let own = (&before.places.files, &now.places.files);
+    let ceiling = (&before.ceiling_files, &now.ceiling_files);
+    if let Some(file) = [own, ceiling]
+        .into_iter()
+        .find_map(|(before, now)| replaced(before, now))
+    {
         return Some(file);
     }
     before.layers.iter().find_map(|layer| {
         match now.layers.iter().find(|other| other.name == layer.name) {
-            Some(other) => replaced(&layer.places, &other.places),
+            Some(other) => replaced(&layer.places.files, &other.places.files),
             None => Some(layer.name.clone()),
         }
     })
 }
 
-/// The file in whose place the same name leads to one of a shelf below.
-fn replaced(before: &Places, now: &Places) -> Option<String> {
-    let has = |name: &str| now.files.iter().any(|file| file.name == name);
-    let names = before.files.iter().map(|file| &file.name);
-    let mut gone = names.filter(|name| !has(name) && below(name).iter().any(|other| has(other)));
+/// The included file in whose place the same name leads to one of a shelf below. (The first includes, and
+/// is looked for by its path.)
+fn replaced(before: &[PolicyFile], now: &[PolicyFile]) -> Option<String> {
+    let has = |name: &str| now.iter().skip(1).any(|file| file.name == name);
+    let names = before.iter().skip(1).map(|file| &file.name);
+    let mut gone = names.filter(|name| !has(name) && behind(name).iter().any(|other| has(other)));
     gone.next().cloned()
-}
-
-/// Where a name is looked for that isn't found here (`settings::Shelves`).
-fn below(file: &str) -> Vec<String> {
-    let name = |file: &str| {
-        file.strip_suffix(".yaml")
-            .map(|name| format!("preset {name}"))
-    };
-    match file.strip_prefix("presets.d/") {
-        Some(file) => name(file).into_iter().collect(),
-        None => name(file)
-            .into_iter()
-            .chain([format!("presets.d/{file}")])
-            .collect(),
-    }
 }

@@ -252,3 +252,39 @@ fn without_a_file_that_is_missing_no_policy_is_put_into_force() {
     fs::remove_file(host.at(npm)).unwrap();
     assert_eq!(host.found_under(before, now, None), Found::Same);
 }
+
+#[test]
+fn what_a_layer_or_a_ceiling_includes_is_missed_too() {
+    let host = Host::new();
+    for folder in ["ceiling.d", "presets.d"] {
+        fs::create_dir(host.at(folder)).unwrap();
+    }
+    host.write(
+        "config.toml",
+        "reload = \"auto\"\n[annotations]\nceiling = \"limit\"\n",
+    );
+    // Its own name is that of what it includes.
+    host.write("ceiling.d/npm.yaml", "include: [npm]\n");
+    host.write("policies/limit.yaml", "include: [wide]\n");
+    let narrow = "allow: [domain=npm.test]";
+    for name in ["npm", "wide"] {
+        host.write(&format!("policies/{name}.yaml"), narrow);
+        host.write(&format!("presets.d/{name}.yaml"), "allow: [domain=*.test]");
+    }
+    let settings = settings::load(Some(&host.at("config.toml"))).unwrap();
+    let annotated = [("boundary.allow".to_owned(), "domain=a.test".to_owned())];
+    let named = select::Named {
+        policy: None,
+        mode: None,
+    };
+    let read = settings::read_trusted;
+    let before = select::select(&settings, named, &annotated.into(), read).unwrap();
+    for name in ["npm", "wide"] {
+        let file = format!("policies/{name}.yaml");
+        fs::remove_file(host.at(&file)).unwrap();
+        let why = mistake(host.found_under(&before, &before, None));
+        assert!(why.starts_with(&format!("{name}.yaml is missing")), "{why}");
+        host.write(&file, narrow);
+    }
+    assert_eq!(host.found_under(&before, &before, None), Found::Same);
+}
