@@ -88,10 +88,10 @@ pub struct Plan {
     /// and layers: none for the usual one. Plans of an earlier version don't say.
     #[serde(default)]
     pub configuration: Option<PathBuf>,
-    /// The host's configuration file, where the gateway looks by itself whether the policy's files were
-    /// changed. Plans of an earlier version don't say.
+    /// Whether the gateway looks by itself whether the policy's files were changed. Plans of an earlier
+    /// version don't say.
     #[serde(default)]
-    pub reload: Option<PathBuf>,
+    pub reloads: bool,
     /// Set where the policy has TLS intercepted.
     #[serde(default)]
     pub trust: Option<TrustPlan>,

@@ -20,7 +20,7 @@ use crate::policy::Exit;
 use crate::policy::text;
 use crate::prepare::{engines, joined, mounts, names, namespaces, pod, resolvers, sweep, trust};
 use crate::settings::{
-    self, HostNetwork, Settings,
+    self, HostNetwork, Reload, Settings,
     select::{Named, select},
 };
 use crate::spec::mounts::HostFiles;
@@ -97,7 +97,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         given: names::of_engine(spec, &bundle.directory, &id),
         policy,
         configuration: settings.other_file(),
-        reload: settings.reloaded_by_itself(),
+        reloads: settings.reload == Reload::Auto,
         trust: None,
     })
 }

@@ -19,7 +19,7 @@ use crate::prepare::{
     engines, host_side, identity, joined, mounts, names, namespaces, pod, proof, resolvers, sweep,
 };
 use crate::seccomp::tier::Tier;
-use crate::settings::{self, Settings, select::select};
+use crate::settings::{self, Reload, Settings, select::select};
 use crate::spec::{self, NetworkOrigin, RewriteInput, RewriteOutcome, Spec};
 use crate::supervisor::begun;
 use crate::sys::mountinfo;
@@ -114,7 +114,7 @@ pub(super) fn prepare(
         given,
         policy,
         configuration: settings.other_file(),
-        reload: settings.reloaded_by_itself(),
+        reloads: settings.reload == Reload::Auto,
         trust: trust.plan,
     };
     bundle.config.value = spec.into_value();

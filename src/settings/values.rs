@@ -95,12 +95,6 @@ impl Settings {
         (self.file != Path::new(DEFAULT_FILE)).then(|| self.file.clone())
     }
 
-    /// The file of these settings, where containers get changed policies by themselves.
-    #[must_use]
-    pub fn reloaded_by_itself(&self) -> Option<PathBuf> {
-        (self.reload == Reload::Auto).then(|| self.file.clone())
-    }
-
     /// The directory of the layers that narrow every policy: `ceiling.d` beside the configuration file.
     #[must_use]
     pub fn layers_directory(&self) -> PathBuf {

@@ -42,9 +42,11 @@ const LOOKED: Duration = Duration::from_secs(5);
 /// # Errors
 /// The keeper has no way any more to ask for a change.
 pub(super) async fn tend(record: &RefCell<SavedState>, desk: Desk) -> anyhow::Result<Infallible> {
-    let Some(file) = record.borrow().plan.reload.clone() else {
+    if !record.borrow().plan.reloads {
         return Ok(pending().await);
-    };
+    }
+    let file = record.borrow().plan.configuration.clone();
+    let file = file.unwrap_or_else(|| settings::DEFAULT_FILE.into());
     let mut news = News::of(&file);
     let mut teller = Teller::at(desk);
     // The policy was read when the container was created: there may be news by now.

@@ -248,7 +248,7 @@ impl World {
     ) -> SavedState {
         let plan = Plan {
             configuration: None,
-            reload: None,
+            reloads: false,
             pod: None,
             apparmor_profile: None,
             container: self.id.clone(),

@@ -168,7 +168,7 @@ fn record() -> String {
     let settings = Settings::default();
     let plan = Plan {
         configuration: None,
-        reload: None,
+        reloads: false,
         container: "c1".into(),
         identity: ContainerIdentity {
             engine: Some("containerd".into()),
