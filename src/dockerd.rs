@@ -9,13 +9,14 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::daemon::{self, DaemonKind, DaemonProcess, resolved};
-use crate::sys::{file, links};
+use crate::sys::{file, links, process};
 
 /// What dockerd reads unless `--config-file` names another.
 pub const DEFAULT_CONFIG: &str = "/etc/docker/daemon.json";
@@ -23,6 +24,10 @@ pub const DEFAULT_CONFIG: &str = "/etc/docker/daemon.json";
 const DEFAULT_DATA: &str = "/var/lib/docker";
 /// The bridge of its network `bridge`, unless it is told otherwise.
 const DEFAULT_BRIDGE: &str = "docker0";
+/// Where it listens unless it is told otherwise.
+const SOCKET: &str = "unix:///var/run/docker.sock";
+/// How long it may take to answer: one that starts many containers is slow.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// One empty file for each dockerd that was seen to go by `dns`, named by its process.
 pub const SEEN: &str = "/run/boundary-dockerd";
 /// The most that is read of its file.
@@ -169,6 +174,29 @@ impl Daemon {
     #[must_use]
     pub fn flag(&self, flag: &str) -> Vec<&str> {
         self.0.flag(flag)
+    }
+
+    /// Asks it about itself, by Docker's client: its answer in a format of that.
+    ///
+    /// # Errors
+    /// There is no client, or it failed; `TimedOut`.
+    pub fn ask(&self, format: &str) -> io::Result<String> {
+        let hosts = [self.flag("-H"), self.flag("--host")].concat();
+        let mut hosts = hosts.into_iter();
+        let host = hosts
+            .find(|host| host.starts_with("unix://"))
+            .unwrap_or(SOCKET);
+        let arguments = ["-H", host, "info", "--format", format];
+        process::answer_within(PATIENCE, Path::new("docker"), &arguments)
+    }
+
+    /// Whether it knows a runtime of this name, as it runs.
+    ///
+    /// # Errors
+    /// As for [`Self::ask`].
+    pub fn knows_runtime(&self, name: &str) -> io::Result<bool> {
+        let names = self.ask("{{range $name, $_ := .Runtimes}}{{println $name}}{{end}}")?;
+        Ok(names.lines().any(|one| one == name))
     }
 
     /// The service of systemd's that it is.

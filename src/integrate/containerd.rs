@@ -97,7 +97,7 @@ impl Containerd {
     /// Its files or `/proc` can't be read.
     pub fn runs_with(&self) -> Result<RunningConfig, IntegrateError> {
         let readers = running::readers(&self.config)?;
-        Ok(running::judge(&readers, &self.sources()?))
+        Ok(RunningConfig::of(&readers, &self.sources()?))
     }
 
     /// Whatever changes when what it reads changes: the files, and the directories from which it

@@ -13,16 +13,25 @@ use std::path::PathBuf;
 
 use super::change_plan::ChangePlan;
 use super::config_file::{self, HEADER};
+use super::containerd::RunningConfig;
 use super::crio;
 use super::error::IntegrateError;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
+use crate::daemon::{self, DaemonKind};
 
 /// Where podman looks for files beside containers.conf (containers.conf(5)).
 pub const PODMAN_FOLDER: &str = "/etc/containers/containers.conf.d";
 
 /// Where CRI-O looks for files beside crio.conf (crio(8), `--config-dir`).
 pub const CRIO_FOLDER: &str = "/etc/crio/crio.conf.d";
+
+/// How a CRI-O is found.
+const CRIO: DaemonKind = DaemonKind {
+    program: "crio",
+    config_flags: &["--config", "-c"],
+    default_config: "/etc/crio/crio.conf",
+};
 
 /// An engine's folder for additional files.
 #[derive(Debug)]
@@ -77,6 +86,16 @@ impl DropIn {
             DropInReader::Podman => None,
             DropInReader::Crio => crio::default_runtime(&self.folder),
         }
+    }
+
+    /// What the CRI-O that runs goes by, of the runtime's file; none for podman, which reads it each time.
+    #[must_use]
+    pub fn runs_with(&self, name: &RuntimeName) -> Option<RunningConfig> {
+        let readers: Vec<_> = match self.reader {
+            DropInReader::Podman => return None,
+            DropInReader::Crio => daemon::all(CRIO).ok()?.collect(),
+        };
+        Some(RunningConfig::of(&readers, &[self.file_of(name)]))
     }
 
     /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.

@@ -194,6 +194,32 @@ pub fn answer(program: &Path, arguments: &[&str]) -> io::Result<String> {
     }
 }
 
+/// The same of a program that may never end, and of the first 4 KiB.
+///
+/// # Errors
+/// Beside those, `TimedOut`.
+pub fn answer_within(patience: Duration, program: &Path, arguments: &[&str]) -> io::Result<String> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", HOST_PATH)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let said = read_until(stdout, patience);
+    if said.is_err() {
+        // It may have ended by itself.
+        let _ = child.kill();
+    }
+    let status = child.wait()?;
+    if !status.success() && said.is_ok() {
+        return Err(io::Error::other(format!("it failed ({status})")));
+    }
+    said
+}
+
 /// Runs a program in our place: with our environment, input and standard error, but what it says on
 /// standard output is given here, `limit` bytes of it at most (it gets EPIPE beyond).
 ///

@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
         "a_container_of_the_runtime_has_one_gateway_with_the_hook_too",
         both,
     ),
+    ("doctor_says_of_a_hook_what_then_happens", doctor),
 ];
 
 /// The real runtimes; no shim.
@@ -176,4 +177,38 @@ fn both(bed: &Bed) {
         ],
     }
     .filters(&[]);
+}
+
+/// In the folder where podman looks by itself; the file takes an annotation, so that no other test meets it.
+fn doctor(bed: &Bed) {
+    let way = || {
+        let said = bed.exec(&["boundary-shim", "doctor", "--json"]).stdout;
+        let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+        report["ways"][1].clone()
+    };
+    let plain = Podman {
+        bed,
+        options: &["--runtime", "runc"],
+    };
+    let reaches = || {
+        let probe = "curl -sS -m 5 --resolve denied.test:80:198.51.100.20 http://denied.test/";
+        let answer = plain.run(&["--annotation", "boundary.mode=enforce"], probe);
+        answer.stdout.contains("I am denied.test")
+    };
+    let missing = way();
+    assert_eq!(missing["works"], false, "{missing}");
+    assert!(reaches(), "nothing filters it");
+
+    let line = missing["fixes"][0]["line"].as_str().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks/boundary.json");
+    fs::create_dir_all(bed.inside("/etc/hooks")).unwrap();
+    fs::copy(file, bed.inside("/etc/hooks/boundary.json")).unwrap();
+    bed.exec(&["sh", "-c", &format!("cd /etc && {line}")])
+        .must_succeed();
+    let found = way();
+    assert_eq!(found["works"], true, "{found}");
+    assert!(!reaches(), "it is filtered");
+    bed.exec(&["rm", "/usr/share/containers/oci/hooks.d/boundary.json"])
+        .must_succeed();
+    assert!(reaches(), "nothing filters it again");
 }

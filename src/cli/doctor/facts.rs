@@ -69,6 +69,16 @@ pub(super) struct HostFacts {
     pub(super) gateways: GatewayFacts,
     /// The engines on this host.
     pub(super) engines: Vec<EngineFacts>,
+    pub(super) hooks: HookFacts,
+}
+
+/// Facts about hooks in the folder that engines look into by themselves.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct HookFacts {
+    /// The programs that files there run as this program's hook, and whether each is there.
+    pub(super) programs: Vec<(String, bool)>,
+    /// The file to be copied there, where a package brought one.
+    pub(super) packaged: Option<&'static str>,
 }
 
 /// Facts about the gateways on this host.
@@ -125,7 +135,7 @@ pub(super) struct EngineFacts {
     pub(super) asked_for: bool,
     /// Whether its configuration offers the runtime.
     pub(super) installed: Result<bool, String>,
-    /// What a containerd that runs goes by; none for other engines, and where it can't be told.
+    /// What a containerd or a CRI-O that runs goes by; none for other engines, and where it can't be told.
     pub(super) running: Option<RunningConfig>,
     /// Its own default runtime, where its configuration has it elsewhere than others of that name.
     pub(super) runs: Option<String>,
@@ -142,6 +152,8 @@ pub(super) struct DockerdFacts {
     pub(super) dns: Vec<String>,
     /// Whether it was started with such.
     pub(super) goes_by_dns: bool,
+    /// Whether it says that it has the runtime, where that is in its file.
+    pub(super) knows_runtime: Result<bool, String>,
     /// What its command line and its file say of who manages control groups.
     pub(super) cgroup_driver: Option<String>,
 }

@@ -14,7 +14,9 @@ pub(super) fn report(facts: &Facts) -> Report {
     let place = here.map(|here| place::recognise(&here.traces));
     let host = facts.host.as_ref().map(HostFindings::of);
     let ways = match (here, &place) {
-        (Some(here), Some(place)) => ways::ways(here, place, host.as_ref()),
+        (Some(here), Some(place)) => {
+            ways::ways(here, place, facts.host.as_ref().zip(host.as_ref()))
+        }
         _ => Vec::new(),
     };
     let mut findings: Vec<Finding> = place.iter().flat_map(place::findings).collect();

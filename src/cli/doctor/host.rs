@@ -153,4 +153,4 @@ fn real_runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,6 +6,7 @@
 
 mod engines;
 mod gateway;
+mod hooks;
 mod jails;
 mod process;
 mod runtime;
@@ -77,6 +78,7 @@ fn host(config: Option<&Path>, only: Option<InstallTarget>) -> anyhow::Result<Ho
         networks: networks(),
         gateways: gateways(),
         engines: engines::engines(&installation()?, only),
+        hooks: hooks::look(),
     })
 }
 

@@ -4,56 +4,26 @@
 //! Pure. A jail's own words say why it can't be had (`jail::Obstacle`, the one table of that); here
 //! they become lines to type, for whoever can.
 
-use super::facts::{HereFacts, JailKind, JailTrial};
+mod engines;
+
+pub(super) use self::engines::HOOKS;
+use super::facts::{HereFacts, HostFacts, JailKind, JailTrial};
 use super::host::HostFindings;
 use super::place::{ContainerKind, Place, Platform};
 use super::process::ProcessFacts;
 use super::report::{Audience, Fix, Way};
 use crate::jail::Obstacle;
 
-/// All ways, the strongest first.
-pub(super) fn ways(here: &HereFacts, place: &Place, host: Option<&HostFindings>) -> Vec<Way> {
-    let mut all = by_engines(host);
+/// All ways, the strongest first. `host`: none in a container.
+pub(super) fn ways(
+    here: &HereFacts,
+    place: &Place,
+    host: Option<(&HostFacts, &HostFindings)>,
+) -> Vec<Way> {
+    let mut all = engines::ways(host);
     let jails = here.jails.iter();
     all.extend(jails.map(|trial| jail(trial, place, &here.process)));
     all
-}
-
-/// Those that take an engine.
-fn by_engines(host: Option<&HostFindings>) -> Vec<Way> {
-    let judged = |judge: fn(&HostFindings) -> Option<String>| match host {
-        None => Err(
-            "it is the engine on the host that starts containers: run boundary-shim doctor there",
-        ),
-        Some(host) => judge(host).ok_or("it takes root to tell: sudo boundary-shim doctor"),
-    };
-    let way = |name, command, against: Result<String, &str>| {
-        let (works, why) = match against {
-            Ok(nothing) if nothing.is_empty() => (Some(true), None),
-            Ok(why) => (Some(false), Some(why)),
-            Err(why) => (None, Some(why.to_owned())),
-        };
-        Way {
-            name,
-            command,
-            works,
-            why,
-            warnings: Vec::new(),
-            fixes: Vec::new(),
-        }
-    };
-    vec![
-        way(
-            "runtime",
-            "docker run --runtime=boundary IMAGE",
-            judged(HostFindings::against_runtime),
-        ),
-        way(
-            "hook",
-            "boundary-shim hook, as createRuntime hook of an engine's own runtime",
-            judged(HostFindings::against_gateways),
-        ),
-    ]
 }
 
 impl JailKind {

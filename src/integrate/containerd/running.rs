@@ -12,7 +12,7 @@ use crate::integrate::error::IntegrateError;
 /// What containerd reads unless `--config` names another.
 pub const DEFAULT_CONFIG: &str = "/etc/containerd/config.toml";
 
-/// What a running containerd goes by.
+/// What a daemon goes by that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunningConfig {
     /// None that reads these files was found.
@@ -39,14 +39,16 @@ pub(super) fn readers(config: &Path) -> Result<Vec<DaemonProcess>, IntegrateErro
     Ok(all.filter(|daemon| daemon.config() == read).collect())
 }
 
-/// What they go by, where `sources` is whatever changes when what they read changes.
-pub(super) fn judge(readers: &[DaemonProcess], sources: &[PathBuf]) -> RunningConfig {
-    if readers.is_empty() {
-        RunningConfig::NotFound
-    } else if readers.iter().all(|reader| reader.began_after(sources)) {
-        RunningConfig::Current
-    } else {
-        RunningConfig::Older
+impl RunningConfig {
+    /// What these go by, where `sources` is whatever changes when what they read changes.
+    pub(in crate::integrate) fn of(readers: &[DaemonProcess], sources: &[PathBuf]) -> Self {
+        if readers.is_empty() {
+            Self::NotFound
+        } else if readers.iter().all(|reader| reader.began_after(sources)) {
+            Self::Current
+        } else {
+            Self::Older
+        }
     }
 }
 
@@ -77,7 +79,7 @@ mod tests {
             ProcessId::of(i32::try_from(std::process::id()).expect("a pid")).expect("it lives");
         process.started += ticks;
         let reader = DaemonProcess::told(process, host.path(CONFIG), Vec::new());
-        judge(&[reader], &containerd.sources().expect("read"))
+        RunningConfig::of(&[reader], &containerd.sources().expect("read"))
     }
 
     /// As if in a quarter of an hour.

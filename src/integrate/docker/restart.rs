@@ -8,10 +8,6 @@ use std::path::Path;
 use crate::dockerd::Daemon;
 use crate::integrate::error::IntegrateError;
 use crate::integrate::step::Step;
-use crate::sys::process;
-
-/// Where dockerd listens unless it is told otherwise.
-const SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// The step that restarts it.
 pub(super) fn plan(daemon: &Daemon, config: &Path) -> Result<Step, IntegrateError> {
@@ -35,16 +31,7 @@ fn may_restart(keeps_containers: bool, running: u64, config: &Path) -> Result<()
 
 /// Whether it keeps containers alive without itself, and how many run.
 fn ask(daemon: &Daemon) -> std::io::Result<(bool, u64)> {
-    let hosts = [daemon.flag("-H"), daemon.flag("--host")].concat();
-    let host = hosts
-        .into_iter()
-        .find(|host| host.starts_with("unix://"))
-        .unwrap_or(SOCKET);
-    let format = "{{.LiveRestoreEnabled}} {{.ContainersRunning}}";
-    let said = process::answer(
-        Path::new("docker"),
-        &["-H", host, "info", "--format", format],
-    )?;
+    let said = daemon.ask("{{.LiveRestoreEnabled}} {{.ContainersRunning}}")?;
     read(&said).ok_or_else(|| std::io::Error::other(format!("malformed response: {}", said.trim())))
 }
 

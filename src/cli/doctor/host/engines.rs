@@ -39,7 +39,8 @@ fn version(engine: &EngineFacts) -> Option<Finding> {
     )))
 }
 
-/// dockerd reads `dns` only when it starts, and asks other servers through containers' networks.
+/// dockerd reads `dns` only when it starts. Without it its resolver may ask from the host, so that containers
+/// without `--dns` are refused (`prepare/resolvers.rs`).
 fn dns_of(engine: &EngineFacts) -> Vec<Finding> {
     let runs_ours = matches!(engine.installed, Ok(true));
     let without = engine
@@ -48,14 +49,14 @@ fn dns_of(engine: &EngineFacts) -> Vec<Finding> {
         .filter(|dockerd| runs_ours && !dockerd.goes_by_dns);
     let findings = without.map(|DockerdFacts { dns, .. }| {
         if dns.is_empty() {
-            Finding::note(
-                "docker: dockerd has no dns in its configuration, so containers in networks of their own are refused",
-                "boundary-shim install docker writes it",
+            Finding::broken(
+                "docker: dockerd has no dns in its configuration",
+                "boundary-shim install docker writes it: until then containers without --dns are refused",
             )
         } else {
             Finding::broken(
                 "docker: dockerd was started before dns was in its configuration",
-                "restart it (systemctl restart docker): until then containers in networks of their own are refused",
+                "restart it (systemctl restart docker): until then containers without --dns are refused",
             )
         }
     });

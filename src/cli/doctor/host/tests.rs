@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::apparmor::Denied;
-use crate::cli::doctor::facts::{DockerdFacts, EngineFacts, SettingsFacts};
+use crate::cli::doctor::facts::{DockerdFacts, EngineFacts, HookFacts, SettingsFacts};
 use crate::host::Host;
 use crate::settings::UserNamespace;
 
-pub(super) fn healthy() -> HostFacts {
+pub(in crate::cli::doctor) fn healthy() -> HostFacts {
     HostFacts {
         as_root: true,
         runtime: Ok(RuntimeFacts {
@@ -41,10 +41,11 @@ pub(super) fn healthy() -> HostFacts {
         networks: 3,
         gateways: GatewayFacts::default(),
         engines: vec![installed()],
+        hooks: HookFacts::default(),
     }
 }
 
-pub(super) fn installed() -> EngineFacts {
+pub(in crate::cli::doctor) fn installed() -> EngineFacts {
     EngineFacts {
         name: "docker",
         runtime: "boundary".into(),
@@ -56,6 +57,7 @@ pub(super) fn installed() -> EngineFacts {
         dockerds: vec![DockerdFacts {
             dns: vec!["192.0.2.1".into()],
             goes_by_dns: true,
+            knows_runtime: Ok(true),
             cgroup_driver: None,
         }],
     }

@@ -77,13 +77,15 @@ fn version(program: &Path) -> Option<String> {
     Some(said.lines().next()?.to_owned())
 }
 
-fn dockerds() -> Vec<DockerdFacts> {
+fn dockerds(runtime: &RuntimeName) -> Vec<DockerdFacts> {
     let daemons = dockerd::reading(Path::new(dockerd::DEFAULT_CONFIG)).unwrap_or_default();
-    daemons.iter().map(seen).collect()
+    daemons.iter().map(|daemon| seen(daemon, runtime)).collect()
 }
 
-fn seen(daemon: &Daemon) -> DockerdFacts {
+fn seen(daemon: &Daemon, runtime: &RuntimeName) -> DockerdFacts {
+    let knows = daemon.knows_runtime(&runtime.to_string());
     DockerdFacts {
+        knows_runtime: knows.map_err(|error| error.to_string()),
         dns: daemon.servers().iter().map(ToString::to_string).collect(),
         goes_by_dns: daemon.goes_by_dns(),
         cgroup_driver: daemon.cgroup_driver(),
@@ -100,12 +102,15 @@ fn judged(
     let mut installed = integrate::uninstall(place, ours, name).map(|plan| !plan.steps.is_empty());
     let (mut runs, mut running, mut running_dockerds) = (None, None, Vec::new());
     match place {
-        integrate::Engine::DropIn(drop_in) => runs = drop_in.default_runtime(),
+        integrate::Engine::DropIn(drop_in) => {
+            runs = drop_in.default_runtime();
+            running = drop_in.runs_with(name);
+        }
         integrate::Engine::Containerd(containerd) => match containerd.runs_with() {
             Ok(config) => running = Some(config),
             Err(error) => installed = Err(error),
         },
-        integrate::Engine::Docker(_) => running_dockerds = dockerds(),
+        integrate::Engine::Docker(_) => running_dockerds = dockerds(name),
     }
     EngineFacts {
         name: engine,

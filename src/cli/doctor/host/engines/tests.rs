@@ -70,6 +70,7 @@ fn a_dockerd_without_dns_is_judged_by_its_file_and_only_where_it_has_the_runtime
             dockerds: vec![DockerdFacts {
                 dns: dns.iter().map(|one| (*one).to_owned()).collect(),
                 goes_by_dns,
+                knows_runtime: Ok(true),
                 cgroup_driver: None,
             }],
             ..installed()
@@ -83,6 +84,6 @@ fn a_dockerd_without_dns_is_judged_by_its_file_and_only_where_it_has_the_runtime
         Some(Severity::Broken),
         "it wasn't restarted"
     );
-    assert_eq!(judged(true, &[], false), Some(Severity::Note));
+    assert_eq!(judged(true, &[], false), Some(Severity::Broken));
     assert_eq!(judged(false, &["192.0.2.1"], false), None);
 }
