@@ -57,7 +57,7 @@ pub struct Installation {
 
 /// Said of a runtime that only watches.
 const OBSERVES: &str = "in observe mode what no rule allows is let pass and recorded, for everybody who may choose this runtime; shut stay \
-                        the host's own addresses, those that no rule can open, and what ceiling.d bounds";
+                        the host's own public addresses, those that no rule can open, and what ceiling.d bounds";
 
 /// The usual [`Installation::configurations`].
 pub const USUAL_CONFIGURATIONS: [&str; 5] = [

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use serde_json::Value;
 use test_support::bed::{Bed, lines, records, unique};
 use test_support::command::{Answer, wait_for};
-use test_support::docker::Container;
+use test_support::docker::{self, Container};
 use test_support::harness::Test;
 
 use crate::status;
@@ -31,6 +31,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_approval_ends_with_its_container", restarted),
     ("the_rule_is_written_only_where_somebody_says_yes", written),
     ("what_is_denied_is_shown_to_who_follows", followed),
+    (
+        "another_user_who_reaches_the_control_socket_is_hung_up_on",
+        another_user,
+    ),
 ];
 
 /// With annotations.
@@ -325,6 +329,17 @@ fn restarted(bed: &Bed) {
 
 fn written(bed: &Bed) {
     let (container, other) = (start(bed), start(bed));
+    let with = |runtime: &str, flags: &[&str]| bed.start_with(runtime, flags, &["sleep", "600"]);
+    let applied = start(bed);
+    let including = with("boundary-approvals-including", &[]);
+    let auto = with("boundary-approvals-auto", &[]);
+    // Docker hands annotations on since 24.
+    let annotation = ["--annotation", "boundary.allow=domain=within.wild.test"];
+    let bounded = (docker::engine_version() >= Some(24))
+        .then(|| with("boundary-approvals-bounded", &annotation));
+    let unconcerned = with("boundary-approvals-bounded", &[]);
+    let file = file(bed, "include: [approvals]\n");
+    policy(bed, &["apply", &file, &applied.name]).must_succeed();
     let name = unique("w");
     let url = format!("http://{name}.wild.test/");
     assert!(!reaches(&container, &url));
@@ -341,17 +356,37 @@ fn written(bed: &Bed) {
         );
         bed.exec(&["bash", "-c", &script])
     };
-    let said = on_terminal("n");
+    let said = on_terminal("n").must_fail().stdout.clone();
+    let widened = |when: &str| {
+        let mut lines = said.lines().filter(|line| line.contains(when));
+        lines.next().unwrap_or_else(|| panic!("{when}: {said}"))
+    };
+    let at_once = [Some(&auto), bounded.as_ref()].into_iter().flatten();
     assert!(
-        said.must_fail().stdout.contains(&other.name),
-        "whom it widens: {said:?}"
+        at_once
+            .clone()
+            .all(|one| widened("at once").contains(&one.name)),
+        "{said}"
     );
+    let reload = widened("from their next policy reload or start on");
+    assert!(
+        [&other, &including]
+            .iter()
+            .all(|one| reload.contains(&one.name)),
+        "{said}"
+    );
+    assert!(widened("applied again").contains(&applied.name), "{said}");
+    assert!(!said.contains(&unconcerned.name), "{said}");
     assert!(
         content() == before && !reaches(&container, &url),
         "nothing was done"
     );
     let said = on_terminal("y");
     let after = content();
+    wait_for("the rule to count at once", || reaches(&auto, &url));
+    assert!(!reaches(&including, &url));
+    policy(bed, &["reload", &including.name]).must_succeed();
+    assert!(reaches(&including, &url));
     bed.exec(&[
         "bash",
         "-c",
@@ -380,6 +415,26 @@ fn followed(bed: &Bed) {
     }
     follower.kill().unwrap();
     follower.wait().unwrap();
+}
+
+/// The folder and the socket are opened to everybody, by root, which nobody does.
+fn another_user(bed: &Bed) {
+    let container = start(bed);
+    assert!(!reaches(&container, A));
+    let approve = |user: &str| {
+        let script = format!(
+            "cd /run/boundary/{}* && chmod 711 . && chmod 666 control && \
+             exec setpriv --reuid {user} --regid {user} --clear-groups attacker approve control",
+            &container.id()[..12]
+        );
+        let said = bed.exec(&["bash", "-c", &script]);
+        said.must_succeed().stdout.clone()
+    };
+    let said = approve("1000");
+    assert!(!said.contains("approved"), "{said}");
+    assert!(!reaches(&container, A) && rules(bed, &container) == [RULE]);
+    assert_eq!(approve("0"), "control: approved 1\n", "the words are right");
+    assert!(reaches(&container, A));
 }
 
 fn ceiling(bed: &Bed) {

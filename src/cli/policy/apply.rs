@@ -1,5 +1,6 @@
 //! `policy apply`: another file's rules in the place of containers' own.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -38,14 +39,17 @@ pub(super) fn run(arguments: &ApplyArguments) -> anyhow::Result<()> {
     let records = choose(&arguments.containers)?;
     // What is wrong with the file is said once, and nothing is changed.
     for settings in records.iter().map(settings_of).filter_map(Result::ok) {
-        rules(&settings, &file, &text).map_err(|mistakes| all_of(&mistakes))?;
+        rules(&settings, &file, &text, settings::read_trusted)
+            .map_err(|mistakes| all_of(&mistakes))?;
     }
-    change::each(&records, |record| match wanted(record, &file, &text) {
-        Ok(source) if source.hash() == record.policy().hash() => {
-            Wanted::AsItIs("unchanged".to_owned())
+    change::each(&records, |record| {
+        match wanted(record, &file, &text, settings::read_trusted) {
+            Ok(source) if source.hash() == record.policy().hash() => {
+                Wanted::AsItIs("unchanged".to_owned())
+            }
+            Ok(source) => Wanted::Policy(Box::new(source), Some(file.clone())),
+            Err(mistakes) => Wanted::Mistaken(mistakes),
         }
-        Ok(source) => Wanted::Policy(Box::new(source), Some(file.clone())),
-        Err(mistakes) => Wanted::Mistaken(mistakes),
     })
 }
 
@@ -55,24 +59,31 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
     text.with_context(|| format!("{origin} does not exist"))
 }
 
-/// The policy that a container has with the file's rules.
-fn wanted(record: &SavedState, file: &Path, text: &str) -> Result<PolicySource, Vec<Mistake>> {
+/// The policy that a container has with the file's rules; what these include is read by `read`.
+///
+/// # Errors
+/// Every mistake in the file, or for which it would be given none.
+pub(super) fn wanted(
+    record: &SavedState,
+    file: &Path,
+    text: &str,
+    read: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<PolicySource, Vec<Mistake>> {
     let settings = settings_of(record)?;
-    let rules = rules(&settings, file, text)?;
+    let rules = rules(&settings, file, text, &read)?;
     let started = &record.plan.policy;
-    select::with_rules(
-        &settings,
-        started,
-        &name(file),
-        rules,
-        settings::read_trusted,
-    )
+    select::with_rules(&settings, started, &name(file), rules, read)
 }
 
 /// The rules in the file, with what it includes: of the policies and presets that containers with these
 /// settings have, wherever the file is.
-fn rules(settings: &Settings, file: &Path, text: &str) -> Result<RuleFile, Vec<Mistake>> {
-    let shelves = Shelves::of_host(settings, settings::read_trusted);
+fn rules(
+    settings: &Settings,
+    file: &Path,
+    text: &str,
+    read: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<RuleFile, Vec<Mistake>> {
+    let shelves = Shelves::of_host(settings, read);
     let library = |name: &PolicyName| shelves.find(name);
     text::parse_whole(&file.display().to_string(), text, &library)
 }

@@ -1,25 +1,21 @@
 //! `policy approve`: the rule for exactly what a container was denied, for that container alone.
 
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+mod widened;
+
+use std::io::{self, Write};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::bail;
 
+use self::widened::Widened;
 use super::asked::{ask, find};
 use super::change::who;
-use super::choice::choose;
-use super::host::settings_of;
 use super::pending::time;
-use super::written::with_rule;
 use crate::audit::record::MAX_TEXT;
 use crate::container::state::SavedState;
 use crate::control::{Approval, Approved, Request, Response};
 use crate::escape::clean;
-use crate::policy::text::all_of;
-use crate::policy::{ApprovalId, PolicyName};
-use crate::settings;
-use crate::sys::file;
+use crate::policy::ApprovalId;
 
 /// `policy approve`.
 #[derive(Debug, clap::Args)]
@@ -89,106 +85,6 @@ fn say(record: &SavedState, approved: &Approved) -> io::Result<()> {
         approved.generation,
         clean(&approved.rule, MAX_TEXT)
     )
-}
-
-/// A policy file with one rule more.
-struct Widened {
-    file: PathBuf,
-    rule: String,
-    text: String,
-    /// Running containers that are filtered by this file, besides the one that it is for.
-    others: Vec<String>,
-}
-
-impl Widened {
-    /// That of this container.
-    fn by(record: &SavedState, rule: &str) -> anyhow::Result<Self> {
-        let file = file_of(record)?;
-        let origin = file.display().to_string();
-        let text = read(&file)?;
-        let text = with_rule(&origin, &text, rule).with_context(|| {
-            format!(
-                "{origin} can't be changed by this program: add the rule yourself: {}",
-                clean(rule, MAX_TEXT)
-            )
-        })?;
-        let is_other = |other: &SavedState| {
-            other.plan.state != record.plan.state && file_of(other).is_ok_and(|its| its == file)
-        };
-        let all = choose(&[])?;
-        let others = all.iter().filter(|other| is_other(other)).map(who);
-        let others = others.collect();
-        Ok(Self {
-            file,
-            rule: rule.to_owned(),
-            text,
-            others,
-        })
-    }
-
-    /// Says whom it widens, and asks.
-    fn agreed(self) -> anyhow::Result<Self> {
-        let (file, rule) = (self.file.display(), clean(&self.rule, MAX_TEXT));
-        let mut out = io::stdout().lock();
-        writeln!(out, "{file} gets the rule {rule}")?;
-        match self.others.as_slice() {
-            [] => writeln!(out, "No other container that runs is filtered by it.")?,
-            others => writeln!(
-                out,
-                "These containers are filtered by it, too, and are allowed this from their next policy reload or start on: {}",
-                others.join(", ")
-            )?,
-        }
-        ensure!(
-            io::stdin().is_terminal(),
-            "--write asks before it writes, and standard input is no terminal: nothing was approved or written"
-        );
-        write!(out, "Approve it and write the file? [y/N] ")?;
-        out.flush()?;
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer)?;
-        let is_yes = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
-        ensure!(is_yes, "nothing was approved or written");
-        Ok(self)
-    }
-
-    /// Writes it, unless somebody else has changed it since.
-    fn write(&self) -> anyhow::Result<()> {
-        let file = &self.file;
-        let origin = file.display();
-        let now = read(file)?;
-        let wanted = with_rule(&origin.to_string(), &now, &self.rule)?;
-        ensure!(
-            wanted == self.text,
-            "{origin} has changed meanwhile, and was not written: what was approved is in force"
-        );
-        file::replace(file, wanted.as_bytes(), 0o644)
-            .with_context(|| format!("can't write {origin}: what was approved is in force"))?;
-        writeln!(io::stdout().lock(), "{origin} is written")?;
-        Ok(())
-    }
-}
-
-/// The file by whose rules a container is filtered.
-fn file_of(record: &SavedState) -> anyhow::Result<PathBuf> {
-    let applied = record
-        .changed
-        .as_ref()
-        .and_then(|changed| changed.file.clone());
-    match applied {
-        Some(file) => Ok(file),
-        None => {
-            let name = PolicyName::parse(&record.policy().name).map_err(anyhow::Error::msg)?;
-            let settings = settings_of(record).map_err(|mistakes| all_of(&mistakes))?;
-            Ok(name.file(&settings.policies))
-        }
-    }
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let origin = || file.display().to_string();
-    let text = settings::read_trusted(file).with_context(origin)?;
-    text.with_context(|| format!("{}: there is no such file", origin()))
 }
 
 #[cfg(test)]

@@ -39,10 +39,13 @@
 //! - `hold ADDRESS SECRET`: flows that are open before the host changes something, and what is said
 //!   on them afterwards
 //! - `race ADDRESS:PORT WORDS`: WORDS on new connections all the time, until the host has done so
+//! - `approve SOCKET...`: a gateway's control sockets, asked to approve whatever is pending; `hand-in SOCKET
+//!   PATH`: on the host, such a socket passed on at another path, for everybody
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
 
+mod approve;
 mod changes;
 mod denials;
 mod entrants;
@@ -81,8 +84,7 @@ fn main() -> anyhow::Result<()> {
             probe::knock(Duration::from_secs(seconds.parse()?), &targets);
         }
         ["denials", target, count] => {
-            let denied = denials::run(target.parse()?, count.parse()?)?;
-            println!("denied {denied}");
+            println!("denied {}", denials::run(target.parse()?, count.parse()?)?);
         }
         ["dns", "udp", server, name] => report(|| probe::dns_udp(server.parse()?, name)),
         ["dns", "tcp", server, name] => report(|| probe::dns_tcp(server.parse()?, name)),
@@ -158,6 +160,7 @@ fn main() -> anyhow::Result<()> {
         }
         ["hold", server, secret] => changes::hold(server.parse()?, secret)?,
         ["race", target, words] => changes::race(target.parse()?, words),
+        [what @ ("approve" | "hand-in"), words @ ..] => approve::run(what, words)?,
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
             println!("connections: {made}");

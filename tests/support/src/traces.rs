@@ -257,7 +257,7 @@ impl Bed {
             .iter()
             .filter(|process| command_line(process).starts_with("boundary-shim proxy "))
             .filter(|process| !is_recorded(process))
-            .map(name_of)
+            .map(|process| name_of(process))
             .collect()
     }
 
@@ -372,7 +372,7 @@ fn command_line(process: &Path) -> String {
         .replace('\0', " ")
 }
 
-fn name_of(process: &PathBuf) -> String {
+fn name_of(process: &Path) -> String {
     process.file_name().unwrap().to_string_lossy().into_owned()
 }
 
