@@ -23,7 +23,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use log::LevelFilter;
 
+use crate::audit::record::MAX_TEXT;
+use crate::escape::clean;
 use crate::logging::{self, Terminal};
+use crate::runc_flags::VERBS;
 
 /// What `boundary-shim help` shows.
 #[derive(Debug, Parser)]
@@ -100,9 +103,39 @@ pub fn has_command(word: &OsStr) -> bool {
     words.any(|word| word == JAIL || Operator::command().find_subcommand(word).is_some())
 }
 
+/// What is said of a first word that is nobody's, if it is one: options and `help` are clap's.
+fn unknown(word: &OsStr) -> Option<String> {
+    /// Letters that are missing, too many, or others.
+    const MISTYPED: usize = 2;
+    let word = word.to_string_lossy();
+    if word.starts_with('-') || word == "help" || has_command(OsStr::new(&*word)) {
+        return None;
+    }
+    let operator = Operator::command();
+    let own = operator.get_subcommands().map(clap::Command::get_name);
+    let near = own
+        .chain(VERBS)
+        .map(|known| (strsim::damerau_levenshtein(&word, known), known))
+        .filter(|(distance, known)| *distance <= MISTYPED && *distance < known.len())
+        .min();
+    let hint = match near {
+        Some((_, known)) => format!("did you mean {known}?"),
+        None => "boundary-shim help shows all".to_owned(),
+    };
+    Some(format!(
+        "no such command: {}; {hint}",
+        clean(&word, MAX_TEXT)
+    ))
+}
+
 /// Runs the command in `arguments` (the program's name first).
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    if let Some(wrong) = arguments.get(1).and_then(|word| unknown(word)) {
+        logging::to(Terminal, LevelFilter::Info);
+        log::error!("{wrong}");
+        return ExitCode::from(2);
+    }
     let command = match parse(arguments) {
         Ok(command) => command,
         Err(error) => {
@@ -152,7 +185,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runc_flags::VERBS;
 
     #[test]
     fn clap_finds_no_fault_with_the_definitions() {
