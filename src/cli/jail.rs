@@ -44,7 +44,7 @@ pub struct JailArguments {
     /// Read rules from this file; it must be root's or the caller's, and nobody else's to write
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// enforce, or observe: let everything pass and record what rules would have denied
+    /// enforce, or observe: let pass what rules would deny, and record that; what is never open stays shut
     #[arg(long, value_name = "MODE", default_value = "enforce", value_parser = mode)]
     mode: Mode,
     /// Use the caller's CAP_SYS_ADMIN and CAP_NET_ADMIN instead of a user namespace

@@ -29,6 +29,7 @@ const AT_ONCE: usize = 32;
     after_help = "Exit status: 1 if a gateway is dead, doesn't respond or can't write its record, otherwise 0.\n\
                         A container whose gateway is dead has no network. (changed) after a policy's hash: its file has \
                         changed since; the container keeps the policy until boundary-shim policy reload, or its next start. \
+                        (file has errors): what is there now can't be put into force, and the container keeps its policy. \
                         (applied): policy apply put another file's in its place. (older) after a state: its gateway is of an older version, \
                         and keeps its policy until the container's next start.\n\n\
                         Examples:\n  sudo boundary-shim status\n  sudo boundary-shim status --json"
