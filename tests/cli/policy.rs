@@ -10,6 +10,7 @@ use crate::world::{World, stderr, tests};
 
 tests![
     a_policy_is_checked_with_every_line_that_is_to_be_told,
+    without_files_all_of_the_host_is_checked_and_what_names_nothing_is_told,
     what_a_policy_decides_is_explained_with_the_rule,
     what_was_observed_becomes_a_policy_that_allows_it,
     what_is_included_is_checked_and_explained_with_its_place,
@@ -63,6 +64,63 @@ fn a_policy_is_checked_with_every_line_that_is_to_be_told() {
     let output = world.operate("policy check DIR/none.yaml");
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).ends_with("none.yaml: No such file or directory (os error 2)\n"));
+}
+
+/// In an `/etc` that has nothing but what is to be checked.
+fn without_files_all_of_the_host_is_checked_and_what_names_nothing_is_told() {
+    let checked = |files: &str| {
+        let script = format!(
+            "mount -t tmpfs etc /etc && mkdir -p /etc/boundary/policies /etc/boundary/presets.d /etc/boundary/ceiling.d &&
+             cd /etc/boundary && {{ {files} }} && exec \"$1\" policy check"
+        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test starts the program it tests"
+        )]
+        let output = std::process::Command::new("unshare")
+            .args(["--mount", "sh", "-c", &script, "sh"])
+            .arg(env!("CARGO_BIN_EXE_boundary-shim"))
+            .output()
+            .unwrap();
+        (output.status.code(), stdout(&output))
+    };
+    const POLICY: &str = "printf 'allow:\\n- domain=a.test\\n' > policies/default.yaml;";
+    for (files, code, told) in [
+        ("true;", 0, ""),
+        (
+            "cp policies/default.yaml presets.d/ours.yaml; cp policies/default.yaml ceiling.d/corp.yaml;",
+            0,
+            "/etc/boundary/presets.d/ours.yaml: no mistakes; 1 rules allow, 0 deny\n\
+             /etc/boundary/ceiling.d/corp.yaml: no mistakes; 1 rules allow, 0 deny\n",
+        ),
+        (
+            "printf '[annotations]\\nceiling = \"top\"\\npolicies = [\"npm\"]\\n' > config.toml;",
+            1,
+            "/etc/boundary/config.toml: annotations.policies: policy npm has no file /etc/boundary/policies/npm.yaml\n\
+             /etc/boundary/config.toml: annotations.ceiling: policy top has no file /etc/boundary/policies/top.yaml\n",
+        ),
+        (
+            "printf '[annotations]\\nceiling = \"top\"\\n' > config.toml; printf 'deny:\\n- domain=b.test\\n' > policies/top.yaml;",
+            1,
+            "/etc/boundary/config.toml: annotations.ceiling: policy top allows nothing, so that boundary.allow can allow nothing\n\
+             /etc/boundary/policies/top.yaml: no mistakes; 0 rules allow, 1 deny\n",
+        ),
+        (
+            "printf 'allow: []\\n' > ceiling.d/corp.yaml;",
+            0,
+            "/etc/boundary/ceiling.d/corp.yaml: allow: allows nothing: no container reaches anything\n\
+             /etc/boundary/ceiling.d/corp.yaml: no mistakes; 0 rules allow, 0 deny\n",
+        ),
+    ] {
+        let (found, said) = checked(&format!("{POLICY} {files}"));
+        let own = "/etc/boundary/policies/default.yaml: no mistakes; 1 rules allow, 0 deny\n";
+        assert!(said.contains(own), "{files}: {said}");
+        assert_eq!(
+            (found, said.replace(own, "")),
+            (Some(code), told.to_owned()),
+            "{files}"
+        );
+    }
 }
 
 fn what_a_policy_decides_is_explained_with_the_rule() {

@@ -11,6 +11,7 @@
 #[expect(dead_code, reason = "how things are typed is the suite commands' own")]
 mod catalogue;
 mod commands;
+mod examples;
 mod jail_table;
 mod links;
 mod matrix;

@@ -57,16 +57,36 @@ fn exists(suite: &str, test: &str) -> bool {
         "lib" => root.join("src"),
         _ => root.join("tests").join(suite),
     };
-    let name = test.rsplit("::").next().unwrap();
+    let mut words = test.rsplit("::");
+    let name = words.next().unwrap();
     let ways = [
         format!("\"{name}\""),
         format!("fn {name}("),
         format!("    {name},"),
     ];
+    let group = words.next();
+    let main = std::fs::read_to_string(folder.join("main.rs")).unwrap_or_default();
+    // Either the file is called so, or the suite takes it for one, or it has both names itself.
+    let is_of = |group: &str, file: &Path, text: &str| {
+        let stem = file.file_stem().unwrap().to_str().unwrap();
+        stem == group
+            || main.contains(&format!("\"{group}\", {stem}::"))
+            || text.contains(&format!("\"{group}\""))
+    };
     sources(&folder).iter().any(|file| {
         let text = std::fs::read_to_string(file).unwrap();
         ways.iter().any(|way| text.contains(way))
+            && group.is_none_or(|group| is_of(group, file, &text))
     })
+}
+
+/// A test of that name in another group is another test.
+#[test]
+fn a_test_is_looked_for_in_its_group() {
+    let name = "each_type_works_where_the_page_says";
+    assert!(exists("docker", &format!("jail::{name}")));
+    assert!(!exists("docker", &format!("nesting::{name}")));
+    assert!(!exists("docker", &format!("no_such_group::{name}")));
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
