@@ -24,7 +24,8 @@ live_policies() {
   check "mended, it is ready again" soon daemonset_has 1
   printf 'deny:\n  - domain=allowed.test\n' >"$DIR/kube/ceiling.d.corp.yaml"
   policy_map 'domain=allowed.test' 'domain=*.wild.test' 'domain=*.rebind.test'
-  check "a ceiling that comes with it bounds the pod that runs" soon refused live main http://allowed.test/
+  check "a key that is new is on the node" soon ceiling_arrived
+  check "the ceiling that came with it bounds the pod that runs, within 10 s" within 10 refused live main http://allowed.test/
   rm "$DIR/kube/ceiling.d.corp.yaml"
   policy_map 'domain=allowed.test' 'domain=*.wild.test' 'domain=*.rebind.test'
   check "without it, all is as before" soon reaches live main http://allowed.test/
@@ -36,8 +37,10 @@ live_policies() {
   sleeper chooser 'boundary.policy: services' | kube apply --namespace chooses -f - >/dev/null
   check "with it, it may" ready chooser --namespace chooses
   check "which counts" answers_in chooses chooser "https://$API/version"
-  # Its sample's namespace may not either: it is refused, or waits for a node.
-  target/debug/boundary-shim install kubernetes --name watch --mode observe | kube apply -f - >/dev/null 2>&1 || true
+  kube label namespace chooses policy.boundary-shim/services- >/dev/null
+  check "when the label is gone, what runs may be changed" kube label pod chooser --namespace chooses changed=yes
+  check "but not choose anew" not_annotated "policy.boundary-shim/both" chooser boundary.policy=both
+  check "a class that observes is taken" kube apply -f - < <(target/debug/boundary-shim install kubernetes --name watch --mode observe)
   check "a class that observes is not for every namespace" soon not_watched "mode.boundary-shim/observe"
   kube label namespace chooses mode.boundary-shim/observe=allowed >/dev/null
   check "but for those that may" watched
@@ -62,6 +65,8 @@ in_map_volume() {
   in_bed sh -c "for file in $DIR/kube/node/pods/*/volumes/kubernetes.io~configmap/policies/default.yaml; do $1 \"\$file\" || exit 1; done"
 }
 arrived() { in_map_volume "grep -q $1"; }
+# shellcheck disable=SC2016 # for the node's shell
+ceiling_arrived() { in_map_volume 'beside() { test -e "${1%/*}/ceiling.d.corp.yaml"; }; beside'; }
 departed() { in_map_volume "! grep -q $1"; }
 
 # within SECONDS COMMAND...
@@ -80,6 +85,13 @@ node_pod_said() { kube logs --namespace kube-system "$(node_pod)" | grep -F "$1"
 not_admitted() {
   local said
   if said=$(sleeper "$2" "$3" | kube apply --namespace chooses -f - 2>&1); then echo "$said"; return 1; fi
+  grep -F "$1" <<<"$said" || { echo "$said"; return 1; }
+}
+
+# not_annotated WORDS POD ANNOTATION
+not_annotated() {
+  local said
+  if said=$(kube annotate pod "$2" --namespace chooses --overwrite "$3" 2>&1); then echo "$said"; return 1; fi
   grep -F "$1" <<<"$said" || { echo "$said"; return 1; }
 }
 

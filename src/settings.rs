@@ -15,7 +15,7 @@ pub mod select;
 mod values;
 
 pub use library::{Shelves, behind};
-pub use load::{load, policy_files, read_trusted};
+pub use load::{MOST_LAYERS, load, policy_files, read_trusted};
 pub use parse::parse;
 pub use values::{
     Annotations, BoundaryMounts, ContainerResolvers, DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_POLICIES,

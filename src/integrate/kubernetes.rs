@@ -1,5 +1,5 @@
 //! Kubernetes: manifests of the RuntimeClass, of the DaemonSets that install the runtime on nodes and
-//! take it off, and of a sample pod.
+//! take it off, and of a sample pod where it needs nobody's leave.
 //!
 //! Owns the text ([`manifests`], [`removal`]); on a node, `install containerd` and `uninstall
 //! containerd` do the work.
@@ -22,6 +22,7 @@ use crate::policy::{Mode, PolicyName};
 use crate::sys::process;
 
 const TEMPLATE: &str = include_str!("kubernetes/manifests.yaml");
+const SAMPLE: &str = include_str!("kubernetes/sample.yaml");
 const DAEMON_SET: &str = include_str!("kubernetes/daemonset.yaml");
 const COMMON: &str = include_str!("kubernetes/node.sh");
 const RECIPE: &str = include_str!("kubernetes/Containerfile");
@@ -84,7 +85,13 @@ pub fn manifests(
     layout: &NodeLayout,
 ) -> Result<String, KubernetesError> {
     let name = handler(name)?;
+    // One that observes would be refused: its namespace has no label yet.
+    let sample = match mode {
+        Mode::Enforce => SAMPLE,
+        Mode::Observe => "",
+    };
     let text = TEMPLATE
+        .replace("@SAMPLE@\n", sample)
         .replace("@INSTALLER@\n", &INSTALLER.text())
         .replace("@UNINSTALLER@\n", &UNINSTALLER.text())
         .replace(

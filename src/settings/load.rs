@@ -16,7 +16,7 @@ use crate::policy::text::{MAX_FILE, Mistake};
 /// The most policy files that are looked at.
 const MOST_POLICIES: usize = 1000;
 /// The most layers that may bound policies.
-const MOST_LAYERS: usize = 64;
+pub const MOST_LAYERS: usize = 64;
 
 /// Reads the settings: from `path`, which must then exist, or from [`DEFAULT_FILE`], whose absence
 /// means defaults.

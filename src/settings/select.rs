@@ -21,6 +21,11 @@ use crate::policy::{LayerSource, Mode, PolicyName, PolicySource};
 /// Longest `boundary.allow`, in bytes.
 pub const MAX_ANNOTATION: usize = 8 * 1024;
 
+/// The list of what `policy sync` wrote, among the policies: no policy can be called so.
+pub const SYNCED: &str = ".synced";
+/// Its first line while not all of that is there.
+pub const UNFINISHED: &str = "unfinished";
+
 const POLICY: &str = "boundary.policy";
 const ALLOW: &str = "boundary.allow";
 const MODE: &str = "boundary.mode";
@@ -137,6 +142,12 @@ fn chosen(started: &PolicySource) -> BTreeMap<String, String> {
     let rules =
         (!started.annotated.is_empty()).then(|| (ALLOW.to_owned(), started.annotated.join("\n")));
     mode.into_iter().chain(rules).collect()
+}
+
+/// Whether that is what a sync leaves in its list when it is interrupted.
+#[must_use]
+pub fn is_unfinished(list: &str) -> bool {
+    list.lines().next() == Some(UNFINISHED)
 }
 
 /// Whether any of the annotations chooses something.
@@ -299,8 +310,22 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
 
     /// What bounds every policy. Mistakes are noted.
     fn layers(&mut self) -> Vec<LayerSource> {
+        self.refuse_two_versions();
         let files = self.settings.layers.iter();
         files.filter_map(|file| self.layer(file)).collect()
+    }
+
+    /// Whoever chooses a policy has the lock that a sync takes: one that isn't finished won't be by itself.
+    fn refuse_two_versions(&mut self) {
+        let list = self.settings.policies.join(SYNCED);
+        let message = match (self.read)(&list).map(Option::unwrap_or_default) {
+            Ok(text) if !is_unfinished(&text) => return,
+            Ok(_) => "policy sync was interrupted, so that these files may be of two versions: run it again (on Kubernetes' nodes \
+                      the DaemonSet does)"
+                .to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.mistakes.push(wrong_file(&list, message));
     }
 
     fn layer(&mut self, file: &Path) -> Option<LayerSource> {

@@ -46,6 +46,8 @@ pub(crate) struct FilterProcess<R = AtPath> {
     goes_by: watch::Sender<(u64, u64)>,
     /// What it says is pending.
     answering: RefCell<Answering>,
+    /// What others had to say last.
+    noted: RefCell<String>,
 }
 
 impl FilterProcess {
@@ -78,6 +80,7 @@ impl<R: Renew> FilterProcess<R> {
             heard: RefCell::new(Heard::nothing()),
             goes_by: watch::Sender::new((FIRST_GENERATION, 0)),
             answering: RefCell::default(),
+            noted: RefCell::default(),
         })
     }
 
@@ -91,6 +94,22 @@ impl<R: Renew> FilterProcess<R> {
         self.words
             .send(&word.encode()?, sockets)
             .context("tell the filter")
+    }
+
+    /// Has it write what others have to say, but not twice in a row: who is asked for the same again and again
+    /// would fill the record.
+    pub(super) fn note(&self, sentence: &str) -> anyhow::Result<()> {
+        let sentence = clean(sentence, MAX_TEXT);
+        if *self.noted.borrow() != sentence {
+            self.tell(&ToFilter::Notice(sentence.clone()), &[])?;
+            self.noted.replace(sentence);
+        }
+        Ok(())
+    }
+
+    /// Since then, something else was written.
+    pub(super) fn forget_note(&self) {
+        self.noted.take();
     }
 
     /// Gives it what it asks for, has it report to those who ask for that and write what others have
@@ -129,7 +148,7 @@ impl<R: Renew> FilterProcess<R> {
                     self.tell(&ToFilter::Report, &[])?;
                 },
                 Some((sentence, taken)) = noticing.recv() => {
-                    self.tell(&ToFilter::Notice(clean(&sentence, MAX_TEXT)), &[])?;
+                    self.note(&sentence)?;
                     // It may have given up.
                     let _ = taken.send(());
                 },

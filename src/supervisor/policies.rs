@@ -56,6 +56,7 @@ impl Office<'_> {
             file: wanted.file,
         });
         self.put(next, Cause::Changed(by))?;
+        self.filter.forget_note();
         let cut = self.filter.goes_by(generation).await?;
         self.shrink();
         log::info!("its policy was changed by user {by}: generation {generation}");

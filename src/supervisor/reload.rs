@@ -26,7 +26,7 @@ use self::missing::missing;
 use super::control::Desk;
 use super::watch::Watch;
 use crate::audit::record::MAX_TEXT;
-use crate::container::state::SavedState;
+use crate::container::state::{self, SavedState};
 use crate::control::NewPolicy;
 use crate::escape::clean;
 use crate::policy::{PolicySource, text};
@@ -76,7 +76,7 @@ async fn found(file: &Path, record: &RefCell<SavedState>) -> Found {
         (file.to_owned(), before)
     };
     // On a thread of its own: a disk may take its time.
-    let found = spawn_blocking(move || look(&file, before)).await;
+    let found = spawn_blocking(move || undisturbed(&file, before, state::LOCK.as_ref())).await;
     found.unwrap_or_else(|error| Found::Mistaken(error.to_string()))
 }
 
@@ -97,6 +97,14 @@ enum Found {
     New(Box<NewPolicy>),
     /// Nobody can say, for this reason.
     Mistaken(String),
+}
+
+/// Looks at them while nobody swaps them.
+fn undisturbed(file: &Path, before: Before, lock: &Path) -> Found {
+    match state::reading_policies(lock) {
+        Ok(_reading) => look(file, before),
+        Err(error) => Found::Mistaken(format!("{}: {error}", lock.display())),
+    }
 }
 
 /// Looks at them.

@@ -71,7 +71,8 @@ impl Office<'_> {
         };
         let why = clean(&format!("{error:#}"), MAX_TEXT);
         if let Some(what) = what {
-            self.tell(&format!("{what}, as user {by} asked: {why}"))?;
+            self.filter
+                .note(&format!("{what}, as user {by} asked: {why}"))?;
         }
         Ok(Response::Failed(why))
     }

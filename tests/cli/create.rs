@@ -9,6 +9,7 @@ use boundary_shim::container::state;
 use boundary_shim::policy::Exit;
 use serde_json::json;
 use test_support::command::wait_for;
+use test_support::lock;
 
 use crate::world::{FAKE_EXIT, Namespaced, World, alive, dead, remember, tests};
 
@@ -61,17 +62,12 @@ fn a_bundle_is_rewritten_and_its_plan_written() {
 fn it_waits_while_policies_are_swapped() {
     let world = World::new();
     let swapping = state::swapping_policies(state::LOCK.as_ref()).unwrap();
-    let waiter = format!(":{} 0 0", swapping.metadata().unwrap().ino());
     let mut create = world
         .shim(["create", &world.id])
         .current_dir(world.path("bundle"))
         .spawn()
         .unwrap();
-    wait_for("somebody to wait for the lock", || {
-        let locks = std::fs::read_to_string("/proc/locks").unwrap();
-        let mut waiters = locks.lines().filter(|line| line.contains("-> OFDLCK"));
-        waiters.any(|line| line.trim_end().ends_with(&waiter))
-    });
+    lock::until_wanted(&swapping);
     assert_eq!(create.try_wait().unwrap(), None);
     drop(swapping);
     assert_eq!(create.wait().unwrap().code(), Some(FAKE_EXIT));

@@ -1,12 +1,20 @@
 //! `policy`: files are checked and explained, and records become policies.
 
-use std::process::Output;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::process::{Output, Stdio};
 
 use boundary_shim::audit::Direction;
 use boundary_shim::audit::Kind;
 use boundary_shim::audit::line::{Ended, Event, Line, RecordedVerdict};
 
-use crate::world::{World, stderr, tests};
+use boundary_shim::container::plan::GatewayOwner;
+use boundary_shim::container::state::{self, SavedState};
+use boundary_shim::control::{self, Response};
+use boundary_shim::policy::PolicySource;
+use test_support::lock;
+
+use crate::world::{World, alive, remember, stderr, tests};
 
 tests![
     a_policy_is_checked_with_every_line_that_is_to_be_told,
@@ -16,6 +24,8 @@ tests![
     what_is_included_is_checked_and_explained_with_its_place,
     a_preset_is_listed_printed_and_included,
     what_a_layer_denies_is_explained_with_its_name,
+    a_change_waits_while_policies_are_swapped,
+    nobody_who_swaps_policies_waits_for_a_gateway,
 ];
 
 fn stdout(output: &Output) -> String {
@@ -405,4 +415,53 @@ fn what_a_layer_denies_is_explained_with_its_name() {
     world.write("ceiling.d/corp.yaml", "allow: [domain=a.test]", 0o644);
     world.assert_passed(&create());
     assert_eq!(world.plan().policy.layers[0].name, "ceiling.d/corp.yaml");
+}
+
+/// A container that is filtered by what its policy file says, `domain=a.test`.
+fn filtered(world: &World) -> SavedState {
+    let mut record = world.record(GatewayOwner::Own, alive(), Some(alive()));
+    record.plan.configuration = Some(world.path("config.toml"));
+    record.plan.policy = PolicySource {
+        name: "default".to_owned(),
+        allow: vec!["domain=a.test".to_owned()],
+        ..PolicySource::default()
+    };
+    remember(&record);
+    std::fs::create_dir(world.path("policies")).unwrap();
+    record
+}
+
+fn a_change_waits_while_policies_are_swapped() {
+    for words in ["reload", "reset", "apply DIR/policies/default.yaml"] {
+        let world = World::new();
+        let id = filtered(&world).plan.container;
+        world.write("policies/default.yaml", "include: [more]", 0o644);
+        world.write("policies/more.yaml", "half of it", 0o644);
+        let swapping = state::swapping_policies(state::LOCK.as_ref()).unwrap();
+        let mut command = world.operator(&format!("policy {words} {id}"));
+        let change = command.stdout(Stdio::piped()).spawn().unwrap();
+        lock::until_wanted(&swapping);
+        world.write("policies/more.yaml", "allow: [domain=a.test]", 0o644);
+        drop(swapping);
+        let said = stdout(&change.wait_with_output().unwrap());
+        assert!(said.ends_with(": unchanged\n"), "{words}: {said}");
+    }
+}
+
+fn nobody_who_swaps_policies_waits_for_a_gateway() {
+    let world = World::new();
+    let record = filtered(&world);
+    world.write("policies/default.yaml", "allow: [domain=b.test]", 0o644);
+    let gateway = UnixListener::bind(control::socket(&record.plan.state)).unwrap();
+    let mut command = world.operator(&format!("policy reload {}", record.plan.container));
+    let change = command.stderr(Stdio::piped()).spawn().unwrap();
+    let (mut asked, _) = gateway.accept().unwrap();
+    drop(state::swapping_policies(state::LOCK.as_ref()).unwrap());
+    // It still waits for an answer.
+    asked.read_exact(&mut [0; 4]).unwrap();
+    let answer = Response::NotUnderstood(String::new());
+    asked.write_all(&answer.frame().unwrap()).unwrap();
+    drop(asked);
+    let said = stderr(&change.wait_with_output().unwrap());
+    assert!(said.contains("of an older version"), "{said}");
 }

@@ -177,17 +177,18 @@ impl World {
 
     /// Runs one of the operator's commands, words separated by spaces.
     pub(crate) fn operate(&self, words: &str) -> Output {
+        self.operator(words).output().unwrap()
+    }
+
+    /// One of the operator's commands, yet to be run.
+    pub(crate) fn operator(&self, words: &str) -> Command {
         let directory = self.directory.path().to_str().unwrap();
         let words = words
             .split_ascii_whitespace()
             .map(|word| word.replace("DIR", directory));
         let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
+        command.args(words).stdin(Stdio::null()).env_clear();
         command
-            .args(words)
-            .stdin(Stdio::null())
-            .env_clear()
-            .output()
-            .unwrap()
     }
 
     /// The words that the fake runtime got, if it was called.

@@ -230,6 +230,8 @@ fn mistake(bed: &Bed) {
 fn without_trust(bed: &Bed) {
     let container = start(bed);
     let requests = file(bed, &["domain=allowed.test method=GET path=/x"]);
+    // Whoever asks again and again doesn't fill the record.
+    apply(bed, &requests, &container).must_fail();
     let said = apply(bed, &requests, &container);
     assert!(
         said.must_fail().stderr.contains("from its next start"),
@@ -239,6 +241,7 @@ fn without_trust(bed: &Bed) {
         .exec("curl -4 -skf -m 5 -o /dev/null https://allowed.test/bytes/1")
         .must_succeed();
     let said = notices(bed, &container);
+    assert_eq!(said.len(), 1, "{said:#?}");
     let said = said[0]["notice"].as_str().unwrap().to_owned();
     assert!(said.contains("as user 0 asked"), "{said}");
     let shown = policy(bed, &["show", &container.name]);

@@ -41,18 +41,13 @@ END
     }
     asked() { echo "$1:" $(sed -n 's/^systemctl //p' /mnt/said); }
     is_whole() { grep -q "boundary-npm$observes\"" $config && cmp $here/program $shim; }
+    until_there() {
+        for what; do timeout 60 sh -c "here=$here; until $what >/dev/null; do sleep 0.02; done" || { echo "never: $what"; cat /mnt/said; exit 1; }; done
+    }
+    log_of_calls() {
+        printf '#!/bin/sh\necho "$*" >>/mnt/calls\nexec /usr/bin/nsenter "$@"\n' >/usr/local/bin/nsenter; chmod 755 /usr/local/bin/nsenter
+    }
     doctor() { $shim doctor containerd --config $config --name boundary || true; }
-
-    begins install; is_done fresh; is_whole
-    grep -qx "link $directory/boundary-npm$observes to boundary-shim" /mnt/said
-    begins install; is_done again; is_whole
-    echo newer >>$here/program
-    begins install; is_done newer; is_whole
-
-    echo '# the entry may have been written just now' >>$config
-    doctor | grep -A1 'containerd: it was started before its configuration was last changed'
-    begins install; is_done interrupted; is_whole
-    doctor | grep 'containerd: the runtime'
 
     # A pod of the class runs.
     runs() {
@@ -60,6 +55,39 @@ END
         mkdir /run/boundary/web; started=$(cut -d ' ' -f 22 /proc/$pod/stat)
         sed "s/\"pid\":999999,\"started\":888888/\"pid\":$pod,\"started\":$started/" $here/record.json >/run/boundary/web/record.json
     }
+
+    begins install; is_done fresh; is_whole
+    grep -qx "link $directory/boundary-npm$observes to boundary-shim" /mnt/said
+    begins install; is_done again; is_whole
+    echo newer >>$here/program
+    begins install; is_done newer; is_whole
+
+    # A ConfigMap comes, with a mistake that is mended elsewhere: the version is the same, and is tried again.
+    log_of_calls
+    mkdir -p $here/policies/..1 /etc/boundary; ln -s ..1 $here/policies/..data
+    echo 'include: [shared]' >$here/policies/..1/other.yaml
+    begins install
+    until_there 'grep shared /mnt/said' '[ -e $here/mistaken ]'
+    [ ! -e /etc/boundary/policies/other.yaml ]
+    mkdir -p /etc/boundary/presets.d; echo 'allow: [domain=a.test]' >/etc/boundary/presets.d/shared.yaml
+    until_there '[ ! -e $here/mistaken ]' '[ -e /etc/boundary/policies/other.yaml ]'
+    # From then on gateways are asked, and it isn't written again.
+    : >/mnt/calls; until_there '[ $(grep -c "policy reload" /mnt/calls) -ge 3 ]'
+    echo "synced again: $(grep -c 'policy sync' /mnt/calls)"
+    is_done synced
+    grep -c shared /mnt/said; grep -c unchanged /mnt/said || true
+    rm /usr/local/bin/nsenter
+    # Whoever put it there may have ended before gateways were asked.
+    runs; sed -i "s/\"proxy\":null/\"proxy\":{\"pid\":$pod,\"started\":$started}/" /run/boundary/web/record.json
+    $shim policy sync $here/policies >/mnt/synced 2>&1
+    grep -x unchanged /mnt/synced; grep -c 'keep the policy' /mnt/synced
+    kill $pod; wait $pod || true; rm -r /run/boundary/web $here/policies
+
+    echo '# the entry may have been written just now' >>$config
+    doctor | grep -A1 'containerd: it was started before its configuration was last changed'
+    begins install; is_done interrupted; is_whole
+    doctor | grep 'containerd: the runtime'
+
     runs
     begins uninstall
     timeout 60 sh -c 'until grep shop/web-1 /mnt/said; do sleep 0.02; done'
@@ -90,6 +118,7 @@ END
 
 /// What the scripts ask of systemd in [`NODE`], and what else is said.
 const EXPECTED: &str = "fresh: restart UNIT\nagain:\nnewer:\n\
+    synced again: 0\nsynced:\n1\n0\nunchanged\n1\n\
     FAIL  containerd: it was started before its configuration was last changed\n      \
     restart it: until then it may not know the runtime boundary\n\
     interrupted: restart UNIT\nok    containerd: the runtime boundary is installed\n\
@@ -158,6 +187,13 @@ fn put_script(here: &Here, name: &str, block: &str) {
             &format!("program={} ", at("program")),
         )
         .replace("done=/done ", &format!("done={} ", at("done")))
+        .replace(
+            "mistaken=/mistaken ",
+            &format!("mistaken={} ", at("mistaken")),
+        )
+        .replace("/policies/..data", &format!("{}/..data", at("policies")))
+        .replace("root/policies", &format!("root{}", at("policies")))
+        .replace("rest 1;", "rest 0.05;")
         .replace("/run/boundary-node.lock", &at("lock"))
         .replace("rest 10;", "rest 0.02;");
     here.put(&format!("{name}.sh"), &script);

@@ -38,10 +38,7 @@ pub(super) fn run(arguments: &ApplyArguments) -> anyhow::Result<()> {
     let text = text_of(&file)?;
     let records = choose(&arguments.containers)?;
     // What is wrong with the file is said once, and nothing is changed.
-    for settings in records.iter().map(settings_of).filter_map(Result::ok) {
-        rules(&settings, &file, &text, settings::read_trusted)
-            .map_err(|mistakes| all_of(&mistakes))?;
-    }
+    change::undisturbed(|| check(&records, &file, &text))?.map_err(|mistakes| all_of(&mistakes))?;
     change::each(&records, |record| {
         match wanted(record, &file, &text, settings::read_trusted) {
             Ok(source) if source.hash() == record.policy().hash() => {
@@ -51,6 +48,11 @@ pub(super) fn run(arguments: &ApplyArguments) -> anyhow::Result<()> {
             Err(mistakes) => Wanted::Mistaken(mistakes),
         }
     })
+}
+
+fn check(records: &[SavedState], file: &Path, text: &str) -> Result<(), Vec<Mistake>> {
+    let mut settings = records.iter().map(settings_of).filter_map(Result::ok);
+    settings.try_for_each(|settings| rules(&settings, file, text, settings::read_trusted).map(drop))
 }
 
 fn text_of(file: &Path) -> anyhow::Result<String> {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::audit::record::MAX_TEXT;
 use crate::cli::short::short;
-use crate::container::state::SavedState;
+use crate::container::state::{self, SavedState};
 use crate::control::{self, Changed, NewPolicy, Request, Response};
 use crate::escape::clean;
 use crate::policy::text::{Mistake, all_of};
@@ -30,7 +30,8 @@ pub(super) enum Wanted {
     Mistaken(Vec<Mistake>),
 }
 
-/// Changes each to what is wanted for it, and says so.
+/// Changes each to what is wanted for it, and says so. What is wanted is found out while nobody swaps the host's
+/// files; who wants to doesn't wait for gateways.
 ///
 /// # Errors
 /// It failed for one of them, after all were tried. Where the reader of standard output is gone, that
@@ -41,7 +42,8 @@ pub(super) fn each(
 ) -> anyhow::Result<()> {
     let mut failed = 0;
     for record in records {
-        match change(record, wanted(record)) {
+        let wanted = undisturbed(|| wanted(record))?;
+        match change(record, wanted) {
             Ok(said) => writeln!(io::stdout().lock(), "{}: {said}", who(record))?,
             Err(error) => {
                 failed += 1;
@@ -55,6 +57,15 @@ pub(super) fn each(
         records.len()
     );
     Ok(())
+}
+
+/// Reads files that nobody swaps meanwhile.
+///
+/// # Errors
+/// The lock can't be taken.
+pub(super) fn undisturbed<T>(read: impl FnOnce() -> T) -> anyhow::Result<T> {
+    let _reading = state::reading_policies(state::LOCK.as_ref()).context(state::LOCK)?;
+    Ok(read())
 }
 
 /// What people call it.

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::Context;
-
 use super::change::{self, Wanted};
 use super::choice::choose;
 use super::host::settings_of;
 use crate::audit::record::MAX_TEXT;
-use crate::container::state::{self, SavedState};
+use crate::container::state::SavedState;
 use crate::escape::clean;
 use crate::settings::{self, select};
 
@@ -41,7 +39,6 @@ pub(super) fn all() -> anyhow::Result<()> {
 }
 
 fn reload(containers: &[String]) -> anyhow::Result<()> {
-    let _reading = state::reading_policies(state::LOCK.as_ref()).context(state::LOCK)?;
     let records = choose(containers)?;
     change::each(&records, |record| match replaced_by(record) {
         Some((file, why)) => bounded(record, file, why),

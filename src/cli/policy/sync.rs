@@ -2,41 +2,44 @@
 //! node gets them from a ConfigMap.
 //!
 //! Invariant: nothing is changed while one of the files has a mistake; no file is removed that a sync didn't
-//! write; and wherever it ends, each policy that is there stands below the layers that came with it, or more.
-//! Who chooses a container's policy meanwhile waits (`container::state`).
+//! write; and all of it changes as one. Who chooses a container's policy meanwhile waits (`container::state`), and
+//! where a sync was interrupted, refuses until another has finished (`settings::select`).
 
-mod steps;
 mod target;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-use self::steps::{Files, Step, steps};
-use self::target::{CONFIGURATION, LAYERS, POLICIES, PRESETS, is_ours, target};
+use self::target::{CONFIGURATION, LAYERS, POLICIES, PRESETS, is_layer, is_ours, target};
 use super::reload;
 use crate::container::state;
 use crate::policy::PolicyName;
 use crate::policy::text::{self, Mistake, all_of};
-use crate::settings::{self, Settings, Shelves, select};
+use crate::settings::select::{self, SYNCED, UNFINISHED};
+use crate::settings::{self, MOST_LAYERS, Settings, Shelves};
 use crate::sys::file;
 
-/// The list of what was written, among the policies: no policy can be called so.
-const LIST: &str = "policies/.synced";
+/// The link by which the kubelet says which version of a volume counts. It swaps that first, and makes the links of
+/// keys that are new afterwards.
+const VERSION: &str = "..data";
 /// As many files may be in the folder; a ConfigMap has at most 1 MiB.
 const MOST: usize = 1000;
 /// Policies and settings are everyone's to read.
 const MODE: u32 = 0o644;
+
+/// Texts by their names in the folder.
+type Files = BTreeMap<String, String>;
 
 /// `policy sync`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 NAME.yaml becomes a policy, ceiling.d.NAME.yaml and presets.d.NAME.yaml become NAME.yaml in ceiling.d and presets.d, and config.toml
 the configuration; others are left out. What was written so before and isn't in the folder any more is removed; files that somebody
-else put beside them stay. Then it reloads the policies of the containers that run.
+else put beside them stay. Then it reloads the policies of the containers that run. If it is interrupted, nothing starts until it was run again.
 
 Exit status: 1 where a file has a mistake; nothing is changed then.
 
@@ -61,18 +64,40 @@ pub(super) fn run(arguments: &SyncArguments) -> anyhow::Result<()> {
     let wanted = read(&arguments.folder)?;
     let told = place.hold(&wanted)?;
     if told.is_empty() {
-        return Ok(writeln!(io::stdout(), "unchanged")?);
+        writeln!(io::stdout(), "unchanged")?;
     }
     told.iter()
         .try_for_each(|line| writeln!(io::stdout(), "{line}"))?;
+    // Also where all was as it should be: who put it there may have ended before that was said.
     if let Err(error) = reload::all() {
         log::warn!("{error:#}");
     }
     Ok(())
 }
 
-/// What the folder has for us.
+/// What the folder has for us, all of one version.
 fn read(folder: &Path) -> anyhow::Result<Files> {
+    let before = version(folder)?;
+    let files = read_version(&before)?;
+    ensure!(
+        version(folder)? == before,
+        "{} was changed while it was read: try again",
+        folder.display()
+    );
+    Ok(files)
+}
+
+/// Where the files are that belong together: the folder itself, where nobody swaps what is in it.
+fn version(folder: &Path) -> anyhow::Result<PathBuf> {
+    let link = folder.join(VERSION);
+    match fs::read_link(&link) {
+        Ok(version) => Ok(folder.join(version)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(folder.to_owned()),
+        Err(error) => Err(error).with_context(|| format!("can't read {}", link.display())),
+    }
+}
+
+fn read_version(folder: &Path) -> anyhow::Result<Files> {
     let cant = || format!("can't read {}", folder.display());
     let mut found = Files::new();
     for (count, entry) in fs::read_dir(folder).with_context(cant)?.enumerate() {
@@ -95,6 +120,13 @@ fn read(folder: &Path) -> anyhow::Result<Files> {
     Ok(found)
 }
 
+/// What an earlier sync wrote.
+struct Before {
+    names: BTreeSet<String>,
+    /// It may be of two versions.
+    unfinished: bool,
+}
+
 /// Where this host's files are.
 struct Place {
     directory: PathBuf,
@@ -104,69 +136,95 @@ struct Place {
 impl Place {
     /// Has these files there, and none that an earlier one wrote. Says what became different.
     fn hold(&self, wanted: &Files) -> anyhow::Result<Vec<String>> {
+        let _alone = state::swapping_policies(&self.lock)
+            .with_context(|| format!("can't lock {}", self.lock.display()))?;
         let before = self.written_before()?;
         let mistakes: Vec<Mistake> = wanted
             .iter()
-            .flat_map(|(name, text)| self.mistakes_of(name, text, wanted, &before))
+            .flat_map(|(name, text)| self.mistakes_of(name, text, wanted, &before.names))
+            .chain(self.too_many_layers(wanted, &before.names))
             .collect();
         ensure!(mistakes.is_empty(), all_of(&mistakes));
+        let changes = self.changes(wanted, &before.names);
+        if !changes.is_empty() || before.unfinished || !wanted.keys().eq(&before.names) {
+            self.swap(&changes, wanted, &before.names)?;
+        }
+        let told = changes.iter().map(|(name, text)| {
+            let verb = text.map_or("remove", |_| "write");
+            format!("{verb} {}", self.path(name).display())
+        });
+        Ok(told.collect())
+    }
+
+    /// The files that become different, with what they say then.
+    fn changes<'a>(
+        &self,
+        wanted: &'a Files,
+        before: &'a BTreeSet<String>,
+    ) -> BTreeMap<&'a String, Option<&'a String>> {
         let there = before.iter().chain(wanted.keys());
-        let there: Files = there
-            .filter_map(|name| Some((name.clone(), self.get(name)?)))
-            .collect();
-        let steps = steps(&there, wanted, |name| !self.path(name).exists());
-        let known: BTreeSet<String> = before.iter().chain(wanted.keys()).cloned().collect();
-        if !steps.is_empty() {
-            self.swap(&steps, known)?;
-        }
-        if !steps.is_empty() || !wanted.keys().eq(&before) {
-            self.list(wanted.keys())?;
-        }
-        let lasting = steps.iter().filter(|step| step.lasts);
-        Ok(lasting
-            .map(|step| {
-                let verb = step.text.map_or("remove", |_| "write");
-                format!("{verb} {}", self.path(&step.name).display())
-            })
-            .collect())
+        let pairs = there.map(|name| (name, self.get(name), wanted.get(name)));
+        pairs
+            .filter(|(_, is, shall)| is.as_ref() != *shall)
+            .map(|(name, _, shall)| (name, shall))
+            .collect()
     }
 
     /// Does them as one for all who ask for the lock.
-    fn swap(&self, steps: &[Step<'_>], known: BTreeSet<String>) -> anyhow::Result<()> {
-        let _alone = state::swapping_policies(&self.lock)
-            .with_context(|| format!("can't lock {}", self.lock.display()))?;
-        // First, so that what is written now is known to be ours, wherever this ends.
-        let written = steps.iter().map(|step| &step.name);
-        self.list(known.iter().chain(written))?;
-        for step in steps {
-            let path = self.path(&step.name);
-            match step.text {
+    fn swap(
+        &self,
+        changes: &BTreeMap<&String, Option<&String>>,
+        wanted: &Files,
+        before: &BTreeSet<String>,
+    ) -> anyhow::Result<()> {
+        // First, so that what is written now is known to be ours, and counts for nobody, until all of it is there.
+        let ours: BTreeSet<&String> = before.iter().chain(wanted.keys()).collect();
+        self.list(
+            [UNFINISHED]
+                .into_iter()
+                .chain(ours.into_iter().map(String::as_str)),
+        )?;
+        for (name, text) in changes {
+            let path = self.path(name);
+            match text {
                 Some(text) => write(&path, text)?,
                 None => remove(&path)?,
             }
         }
-        Ok(())
-    }
-
-    /// Keeps these names in mind; without any, nothing of a sync is left.
-    fn list<'a>(&self, names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
-        let list = self.directory.join(LIST);
-        let names: BTreeSet<&String> = names.collect();
-        if !names.is_empty() {
-            return write(
-                &list,
-                &names
-                    .iter()
-                    .map(|name| format!("{name}\n"))
-                    .collect::<String>(),
-            );
+        if !wanted.is_empty() {
+            return self.list(wanted.keys().map(String::as_str));
         }
-        remove(&list)?;
+        remove(&self.list_file())?;
         // Where others' files are in them, they stay.
         for folder in [POLICIES, PRESETS, LAYERS, ""] {
             let _ = fs::remove_dir(self.directory.join(folder));
         }
         Ok(())
+    }
+
+    /// Keeps this in mind.
+    fn list<'a>(&self, lines: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        write(&self.list_file(), &text)
+    }
+
+    /// With more layers than are taken, nothing would start.
+    fn too_many_layers(&self, wanted: &Files, before: &BTreeSet<String>) -> Option<Mistake> {
+        let paths = |names: &mut dyn Iterator<Item = &String>| -> BTreeSet<PathBuf> {
+            let layers = names.filter(|name| is_layer(name));
+            layers.map(|name| self.path(name)).collect()
+        };
+        let (shall, were) = (paths(&mut wanted.keys()), paths(&mut before.iter()));
+        let there = settings::policy_files(&self.directory.join(LAYERS));
+        let others = there
+            .iter()
+            .filter(|path| !were.contains(*path) && !shall.contains(*path))
+            .count();
+        let count = others + shall.len();
+        let message = format!(
+            "{count} layers, of which {others} are this host's own: {MOST_LAYERS} are the most"
+        );
+        (count > MOST_LAYERS).then(|| mistake(LAYERS, message))
     }
 
     /// A policy may include others of the folder, and what this host has besides.
@@ -209,16 +267,20 @@ impl Place {
         }
     }
 
-    fn written_before(&self) -> anyhow::Result<BTreeSet<String>> {
-        let list = self.directory.join(LIST);
+    fn written_before(&self) -> anyhow::Result<Before> {
+        let list = self.list_file();
         let text = settings::read_trusted(&list)
-            .with_context(|| format!("can't read {}", list.display()))?;
-        let names = text.unwrap_or_default();
-        Ok(names
-            .lines()
-            .filter(|name| target(name).is_ok())
-            .map(str::to_owned)
-            .collect())
+            .with_context(|| format!("can't read {}", list.display()))?
+            .unwrap_or_default();
+        let names = text.lines().filter(|name| target(name).is_ok());
+        Ok(Before {
+            names: names.map(str::to_owned).collect(),
+            unfinished: select::is_unfinished(&text),
+        })
+    }
+
+    fn list_file(&self) -> PathBuf {
+        self.directory.join(POLICIES).join(SYNCED)
     }
 
     fn get(&self, name: &str) -> Option<String> {
@@ -259,8 +321,10 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use test_support::lock;
 
     use super::*;
     use crate::policy::PolicySource;
@@ -285,21 +349,36 @@ mod tests {
             Self { directory, place }
         }
 
-        /// As the kubelet does: a folder of its own, and a link to it that is swapped.
+        /// As the kubelet does: a folder of its own, a link to it that is swapped, and then a link for each key.
         fn mounted(&self, version: &str, files: &[(&str, &str)]) {
-            let folder = self.directory.path().join("folder");
-            for entry in fs::read_dir(&folder).unwrap() {
-                let _ = fs::remove_file(entry.unwrap().path());
+            self.swapped(version, files);
+            let folder = self.folder();
+            for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+                if is_ours(&entry.file_name().to_string_lossy()) {
+                    fs::remove_file(entry.path()).unwrap();
+                }
             }
+            for (name, _) in files {
+                symlink(format!("..data/{name}"), folder.join(name)).unwrap();
+            }
+        }
+
+        /// Up to where links for the keys are made.
+        fn swapped(&self, version: &str, files: &[(&str, &str)]) {
+            let folder = self.folder();
             for (name, text) in files {
                 write(&folder.join(version).join(name), text).unwrap();
-                std::os::unix::fs::symlink(format!("..data/{name}"), folder.join(name)).unwrap();
             }
-            std::os::unix::fs::symlink(version, folder.join("..data")).unwrap();
+            symlink(version, folder.join("..data_tmp")).unwrap();
+            fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.directory.path().join("folder")
         }
 
         fn sync(&self) -> anyhow::Result<usize> {
-            let wanted = read(&self.directory.path().join("folder"))?;
+            let wanted = read(&self.folder())?;
             Ok(self.place.hold(&wanted)?.len())
         }
 
@@ -394,25 +473,140 @@ mod tests {
     #[test]
     fn what_an_interrupted_sync_left_is_mended_by_the_next() {
         let world = World::new();
-        world.mounted("..1", &[("default.yaml", A), ("ceiling.d.corp.yaml", A)]);
+        let configuration = ("config.toml", "");
+        let version = |text| {
+            [
+                configuration,
+                ("default.yaml", text),
+                ("ceiling.d.corp.yaml", text),
+            ]
+        };
+        world.mounted("..1", &version(A));
         world.sync().unwrap();
-        world.mounted("..2", &[("default.yaml", B), ("ceiling.d.corp.yaml", B)]);
-        // It can't be written: by then the layer stands there twice.
+        world.mounted("..2", &version(B));
+        // It can't be written.
         let policy = world.place.path("default.yaml");
         fs::remove_file(&policy).unwrap();
         fs::create_dir(&policy).unwrap();
         world.sync().unwrap_err();
-        let layers = || {
-            let layers = fs::read_dir(world.place.directory.join(LAYERS)).unwrap();
-            layers.count()
-        };
-        assert_eq!(layers(), 2);
+        let refused = all_of(&world.chosen().unwrap_err()).to_string();
+        assert!(
+            refused.contains("policies/.synced") && refused.contains("run it again"),
+            "{refused}"
+        );
         fs::remove_dir(&policy).unwrap();
         world.sync().unwrap();
-        assert_eq!(layers(), 1);
+        assert_eq!(world.chosen().unwrap().allow, ["domain=b.test"]);
         for name in ["default.yaml", "ceiling.d.corp.yaml"] {
             assert_eq!(world.get(name).as_deref(), Some(B));
         }
+    }
+
+    /// It ended before its list said so.
+    #[test]
+    fn a_sync_that_only_lacked_its_end_gets_it_from_the_next() {
+        let world = World::new();
+        world.mounted("..1", &[("config.toml", ""), ("default.yaml", A)]);
+        world.sync().unwrap();
+        world
+            .place
+            .list([UNFINISHED, "config.toml", "default.yaml"].into_iter())
+            .unwrap();
+        world.chosen().unwrap_err();
+        assert_eq!(world.sync().unwrap(), 0);
+        world.chosen().unwrap();
+    }
+
+    #[test]
+    fn a_key_that_is_new_counts_before_its_link_is_there() {
+        let world = World::new();
+        world.mounted("..1", &[("default.yaml", A)]);
+        world.swapped("..2", &[("default.yaml", A), ("ceiling.d.corp.yaml", B)]);
+        assert_eq!(world.sync().unwrap(), 2);
+        assert_eq!(world.get("ceiling.d.corp.yaml").as_deref(), Some(B));
+    }
+
+    #[test]
+    fn what_is_read_while_versions_come_and_go_is_all_of_one() {
+        let world = &World::new();
+        let names: Vec<String> = (0..20).map(|number| format!("p{number}.yaml")).collect();
+        let over = &AtomicBool::new(false);
+        let version = |text| -> Vec<(&str, &str)> {
+            names.iter().map(|name| (name.as_str(), text)).collect()
+        };
+        world.swapped("..0", &version(A));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 1..200 {
+                    let text = if number % 2 == 0 { A } else { B };
+                    world.swapped(&format!("..{number}"), &version(text));
+                    let before = format!("..{}", number - 1);
+                    fs::remove_dir_all(world.folder().join(before)).unwrap();
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            while !over.load(Ordering::Relaxed) {
+                if let Ok(files) = read(&world.folder()) {
+                    let texts: BTreeSet<&String> = files.values().collect();
+                    assert_eq!((files.len(), texts.len()), (names.len(), 1));
+                }
+            }
+        });
+    }
+
+    /// Two classes of a node have each a pod that syncs.
+    #[test]
+    fn syncs_at_once_take_turns() {
+        let world = &World::new();
+        let swapping = state::swapping_policies(&world.place.lock).unwrap();
+        let files = |name: &str| Files::from([(name.to_owned(), A.to_owned())]);
+        std::thread::scope(|scope| {
+            let later = scope.spawn(|| world.place.hold(&files("b.yaml")).unwrap().len());
+            lock::until_wanted(&swapping);
+            // What the first one writes, the other finds.
+            write(&world.place.path("a.yaml"), A).unwrap();
+            world.place.list(["a.yaml"].into_iter()).unwrap();
+            drop(swapping);
+            assert_eq!(later.join().unwrap(), 2);
+        });
+        assert_eq!(
+            (world.get("a.yaml"), world.get("b.yaml").as_deref()),
+            (None, Some(A))
+        );
+    }
+
+    #[test]
+    fn more_layers_than_are_taken_are_a_mistake() {
+        let world = World::new();
+        let own = world.place.directory.join(LAYERS).join("own.yaml");
+        write(&own, A).unwrap();
+        write(&world.place.path(CONFIGURATION), "").unwrap();
+        let names: Vec<String> = (0..MOST_LAYERS)
+            .map(|number| format!("ceiling.d.l{number}.yaml"))
+            .collect();
+        let files = |count| -> Vec<(&str, &str)> {
+            names
+                .iter()
+                .take(count)
+                .map(|name| (name.as_str(), A))
+                .collect()
+        };
+        world.mounted("..1", &files(MOST_LAYERS));
+        let error = world.sync().unwrap_err().to_string();
+        assert!(error.contains("65 layers, of which 1"), "{error}");
+        assert_eq!(world.get(&names[0]), None);
+        world.mounted("..2", &files(MOST_LAYERS - 1));
+        world.sync().unwrap();
+        world.chosen().unwrap();
+        // All of them become different, and one is this host's own no more.
+        let mut others: Vec<(&str, &str)> = files(MOST_LAYERS - 2)
+            .into_iter()
+            .map(|(name, _)| (name, B))
+            .collect();
+        others.push(("ceiling.d.own.yaml", B));
+        world.mounted("..3", &others);
+        world.sync().unwrap();
+        assert_eq!(world.chosen().unwrap().layers.len(), MOST_LAYERS - 1);
     }
 
     /// A layer and the policy below it are of one version, whenever a container is created.

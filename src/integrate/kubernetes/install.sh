@@ -26,13 +26,30 @@ put_on() {
 undo() { host $shim uninstall containerd --config $config --name @NAME@ --force || true; }
 
 # What the ConfigMap has, as soon as it is here: the kubelet swaps a link. A mistake keeps all as it was, and
-# this pod isn't ready.
-synced=
+# this pod isn't ready. Every five seconds, what failed is tried again, and gateways are asked that weren't ready
+# when it came, or didn't answer. What succeeded isn't written again: another class's pod may have got a later
+# version since.
+synced='' seen='' heard='' turn=0
 sync() {
   new=$(readlink /policies/..data) || return 0
-  [ "$new" != "$synced" ] || return 0
-  if host $shim policy sync /proc/$self/root/policies; then rm -f $mistaken; else touch $mistaken; fi
-  synced=$new
+  turn=$(((turn + 1) % 5))
+  [ "$new" != "$seen" ] || [ $turn = 0 ] || return 0
+  seen=$new
+  if [ "$new" = "$synced" ]; then
+    said=$(reload)
+  elif said=$(host $shim policy sync /proc/$self/root/policies 2>&1); then
+    synced=$new
+    rm -f $mistaken
+  else
+    touch $mistaken
+  fi
+  [ -z "$said" ] || [ "$said" = "$heard" ] || echo "$said"
+  heard=$said
+}
+
+# Where nothing was synced, files are the administrator's, who says when they count.
+reload() {
+  [ ! -e /proc/1/root/etc/boundary/policies/.synced ] || host $shim policy reload 2>&1 | grep -v ': unchanged' || true
 }
 
 begin

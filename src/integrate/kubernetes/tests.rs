@@ -205,6 +205,11 @@ fn a_class_that_observes_is_installed_so_and_needs_the_namespaces_label() {
         script.contains("--name watch --policy npm --mode observe)"),
         "{script}"
     );
+    assert_eq!(
+        documents.len(),
+        5,
+        "a sample would be refused where nobody gave its namespace a label"
+    );
     let mode = documents[3]
         .pointer("/spec/variables/2")
         .expect("a variable");

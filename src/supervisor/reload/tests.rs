@@ -54,16 +54,19 @@ impl Host {
         in_force: &PolicySource,
         applied: Option<&str>,
     ) -> Found {
-        let before = Before {
-            in_force: in_force.clone(),
-            started: started.clone(),
-            applied: applied.map(PathBuf::from),
-        };
-        look(&self.at("config.toml"), before)
+        look(&self.at("config.toml"), before(started, in_force, applied))
     }
 
     fn news(&self) -> News {
         News::of(&self.at("config.toml"))
+    }
+}
+
+fn before(started: &PolicySource, in_force: &PolicySource, applied: Option<&str>) -> Before {
+    Before {
+        in_force: in_force.clone(),
+        started: started.clone(),
+        applied: applied.map(PathBuf::from),
     }
 }
 
@@ -172,6 +175,25 @@ async fn what_is_changed_while_it_is_read_is_read_again() {
     // Where nothing tells, it has to be found twice.
     let mut polled = News::Polled(None);
     assert!(!polled.holds(&found) && polled.holds(&found) && !polled.holds(&host.found()));
+}
+
+#[test]
+fn it_waits_while_files_are_swapped() {
+    let host = &Host::new();
+    let lock = &host.at("lock");
+    let swapping = state::swapping_policies(lock).unwrap();
+    let started = PolicySource {
+        name: "default".to_owned(),
+        ..PolicySource::default()
+    };
+    std::thread::scope(|scope| {
+        let before = before(&started, &started, None);
+        let found = scope.spawn(|| undisturbed(&host.at("config.toml"), before, lock));
+        test_support::lock::until_wanted(&swapping);
+        host.write("policies/default.yaml", "allow: [domain=b.test]\n");
+        drop(swapping);
+        assert_eq!(rules(&found.join().unwrap()), ["domain=b.test"]);
+    });
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub mod jail_attacks;
 pub mod jail_doctor;
 pub mod jail_rows;
 pub mod loaded_filter;
+pub mod lock;
 pub mod needs;
 pub mod programs;
 pub mod record;
