@@ -29,13 +29,15 @@ undo() { host $shim uninstall containerd --config $config --name @NAME@ --force 
 # this pod isn't ready. Every five seconds, what failed is tried again, and gateways are asked that weren't ready
 # when it came, or didn't answer. What succeeded isn't written again: another class's pod may have got a later
 # version since.
+list=/proc/1/root/etc/boundary/policies/.synced
 synced='' seen='' heard='' turn=0
 sync() {
   new=$(readlink /policies/..data) || return 0
   turn=$(((turn + 1) % 5))
   [ "$new" != "$seen" ] || [ $turn = 0 ] || return 0
   seen=$new
-  if [ "$new" = "$synced" ]; then
+  # Whoever was interrupted may not come again.
+  if [ "$new" = "$synced" ] && ! grep -qsx unfinished $list; then
     said=$(reload)
   elif said=$(host $shim policy sync /proc/$self/root/policies 2>&1); then
     synced=$new
@@ -49,7 +51,7 @@ sync() {
 
 # Where nothing was synced, files are the administrator's, who says when they count.
 reload() {
-  [ ! -e /proc/1/root/etc/boundary/policies/.synced ] || host $shim policy reload 2>&1 | grep -v ': unchanged' || true
+  [ ! -e $list ] || host $shim policy reload 2>&1 | grep -v ': unchanged' || true
 }
 
 begin
