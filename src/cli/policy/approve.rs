@@ -9,7 +9,7 @@ use anyhow::bail;
 
 use self::widened::Widened;
 use super::asked::{ask, find};
-use super::change::who;
+use super::change::{undisturbed, who};
 use super::pending::time;
 use crate::audit::record::MAX_TEXT;
 use crate::container::state::SavedState;
@@ -58,7 +58,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(super) fn run(arguments: &ApproveArguments) -> anyhow::Result<()> {
     let (record, found) = find(arguments.id)?;
     let widened = match arguments.write {
-        true => Some(Widened::by(&record, &found.rule)?.agreed()?),
+        true => Some(undisturbed(|| Widened::by(&record, &found.rule))??.agreed()?),
         false => None,
     };
     let approval = Request::Approve(Approval {

@@ -12,7 +12,7 @@ use super::super::choice::choose;
 use super::super::host::settings_of;
 use super::super::written::with_rule;
 use crate::audit::record::MAX_TEXT;
-use crate::container::state::SavedState;
+use crate::container::state::{self, SavedState};
 use crate::escape::clean;
 use crate::policy::text::{Mistake, all_of};
 use crate::policy::{PolicyName, PolicySource};
@@ -91,6 +91,8 @@ impl Widened {
     pub(super) fn write(&self) -> anyhow::Result<()> {
         let file = &self.file;
         let origin = file.display();
+        // Nor does a sync meanwhile.
+        let _swapping = state::swapping_policies(state::LOCK.as_ref()).context(state::LOCK)?;
         let now = read(file)?;
         let wanted = with_rule(&origin.to_string(), &now, &self.rule)?;
         ensure!(
