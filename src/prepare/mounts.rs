@@ -5,6 +5,7 @@
 //! container has by then: in between, whoever can write to a folder on the way (such as another
 //! container that has it mounted) may have put a symbolic link there for the runtime to follow.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -212,12 +213,9 @@ impl Kept {
 
 fn kept(settings: &Settings) -> anyhow::Result<Vec<Kept>> {
     let own = own(settings)?;
-    let links = own.iter().flat_map(|path| links_on(path)).map(Kept::Link);
-    Ok(links
-        .collect::<Vec<_>>()
-        .into_iter()
-        .chain(own.into_iter().map(Kept::File))
-        .collect())
+    let links: BTreeSet<PathBuf> = own.iter().flat_map(|path| links_on(path)).collect();
+    let files = own.into_iter().map(Kept::File);
+    Ok(files.chain(links.into_iter().map(Kept::Link)).collect())
 }
 
 /// The links that the kernel follows on the way to a path, each in a folder that is free of links.
