@@ -35,11 +35,11 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "live_policy_and_connections_that_race",
         attack: "four threads that connect as fast as they can and send the secret, while the host changes between two policies \
-                 fifty times; one opens the name for some paths, the other its address on another port, neither what is sent",
+                 twenty times; one opens the name for some paths, the other its address on another port, neither what is sent",
         defence: "a policy is exchanged whole, and what was decided by one is judged again by the next",
         script: race,
         meanwhile: Meanwhile::TheHost(
-            "for change in $(seq 25); do
+            "for change in $(seq 10); do
                boundary-shim policy apply /etc/boundary/live/by-path.yaml $1
                boundary-shim policy apply /etc/boundary/live/by-address.yaml $1
              done > /dev/null",
