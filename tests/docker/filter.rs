@@ -227,7 +227,8 @@ pub(crate) fn denied_probes(container: &Container<'_>) {
             &["refused", "unreachable", "prohibited"]
         };
         assert!(expected.contains(&outcome), "{probe}: {said}");
-        assert!(milliseconds <= 100, "{probe}: {said}");
+        // Nothing had to be repeated, which takes a second.
+        assert!(milliseconds < 1000, "{probe}: {said}");
     }
     // Connections to web ports are taken, to be read, and then ended.
     for url in [

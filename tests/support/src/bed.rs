@@ -284,6 +284,8 @@ impl Capture {
 
     /// Stops listening and gives the packets, one line each.
     pub fn stop(mut self) -> Vec<String> {
+        // Interrupted, it leaves behind what it hasn't read yet.
+        wait_for("the capture to read all", || self.waits());
         self.interrupt();
         self.tcpdump.wait().expect("tcpdump ends");
         let file = self.file.to_str().expect("a plain path");
@@ -299,6 +301,20 @@ impl Capture {
 }
 
 impl Capture {
+    /// Whether tcpdump, which timeout(1) runs, sleeps: it does only where nothing is left for it to read.
+    fn waits(&self) -> bool {
+        let pid = self.tcpdump.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let states = children.unwrap_or_default();
+        let states = states.split_whitespace().map(|child| {
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('S'))
+        });
+        // None has ended by itself.
+        states.fold(true, |all, sleeps| all && sleeps)
+    }
+
     /// timeout(1) hands this signal on to tcpdump; SIGKILL would orphan it.
     fn interrupt(&self) {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.tcpdump.id()).expect("a pid"));
