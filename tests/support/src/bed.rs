@@ -306,13 +306,12 @@ impl Capture {
         let pid = self.tcpdump.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let states = children.unwrap_or_default();
-        let states = states.split_whitespace().map(|child| {
-            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-            stat.rsplit_once(") ")
-                .is_some_and(|(_, rest)| rest.starts_with('S'))
-        });
         // None has ended by itself.
-        states.fold(true, |all, sleeps| all && sleeps)
+        states.split_whitespace().all(|child| {
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            let state = stat.rsplit_once(") ");
+            state.is_none_or(|(_, rest)| rest.starts_with('S'))
+        })
     }
 
     /// timeout(1) hands this signal on to tcpdump; SIGKILL would orphan it.
