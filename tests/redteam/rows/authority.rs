@@ -17,6 +17,8 @@ pub(crate) const ROWS: &[Row] = &[
         attack: "the key of the container's authority, looked for in every file, command line and environment there",
         defence: "the filter makes the key and never writes it anywhere; the container gets the certificate alone",
         script: key,
+        // Every file of the image is read.
+        seconds: 180,
         ..ROW
     },
     Row {
@@ -77,8 +79,8 @@ fn curl(scene: &Scene<'_>) -> &'static str {
 /// filter there is one in each kind of place, and each has to be found.
 fn key(scene: &Scene<'_>) -> String {
     let plant = "printf -- '-----BEGIN PRIVATE KEY-----\\n' >/tmp/pem; printf '\\060\\007*\\206H\\316=\\003\\001\\007\\004m0k\\002\\001\\001\\004\\040' >/tmp/der
-        env \"$(printf -- 'K=x\\n-----BEGIN EC PRIVATE KEY-----')\" sleep 50 &
-        sh -c 'sleep 50; :' \"$(printf -- '-----BEGIN PRIVATE KEY-----')\" &
+        env \"$(printf -- 'K=x\\n-----BEGIN EC PRIVATE KEY-----')\" sleep 170 &
+        sh -c 'sleep 170; :' \"$(printf -- '-----BEGIN PRIVATE KEY-----')\" &
         sleep 1";
     let (plant, enough) = match scene.filtered {
         false => (plant, 4),
