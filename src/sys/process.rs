@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
@@ -208,12 +208,7 @@ pub fn answer_within(patience: Duration, program: &Path, arguments: &[&str]) -> 
         .stderr(Stdio::null())
         .spawn()?;
     let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let said = read_until(stdout, patience);
-    if said.is_err() {
-        // It may have ended by itself.
-        let _ = child.kill();
-    }
-    let status = child.wait()?;
+    let (status, said) = hear_out(&mut child, stdout, patience)?;
     if !status.success() && said.is_ok() {
         return Err(io::Error::other(format!("it failed ({status})")));
     }
@@ -303,13 +298,22 @@ pub fn run_ourselves(arguments: &[&str], patience: Duration) -> io::Result<(bool
         .stderr(Stdio::piped())
         .spawn()?;
     let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let said = read_until(stderr, patience);
+    let (status, said) = hear_out(&mut child, stderr, patience)?;
+    Ok((status.success(), said?))
+}
+
+/// How a child ended, and what it said there until then. Ended when that takes longer.
+fn hear_out(
+    child: &mut Child,
+    pipe: impl Read + AsFd,
+    patience: Duration,
+) -> io::Result<(ExitStatus, io::Result<String>)> {
+    let said = read_until(pipe, patience);
     if said.is_err() {
         // It may have ended by itself.
         let _ = child.kill();
     }
-    let status = child.wait()?;
-    Ok((status.success(), said?))
+    Ok((child.wait()?, said))
 }
 
 /// Changes the calling process's AppArmor profile (aa_change_profile(2)). Allocates nothing.
