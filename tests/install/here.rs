@@ -102,7 +102,7 @@ impl Here {
 pub(crate) fn in_an_etc_of_its_own(unshare: &[&str], script: &str, arguments: &[&Path]) -> Output {
     const LAYER: &str = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
         mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc; rm -rf /etc/boundary
-        [ ! -d /run/boundary ] || mount -t tmpfs none /run/boundary";
+        mkdir -p /run/boundary; mount -t tmpfs none /run/boundary";
     let script = format!("{LAYER}\n{script}");
     let mut command = Command::new("timeout");
     command

@@ -49,12 +49,13 @@ END
     }
     doctor() { $shim doctor containerd --config $config --name boundary || true; }
 
-    # A pod of the class runs.
+    # A pod of the class runs. It is gone: an uninstaller gives what is on record of it half a second here.
     runs() {
         sleep 600 & pod=$!
         mkdir /run/boundary/web; started=$(cut -d ' ' -f 22 /proc/$pod/stat)
         sed "s/\"pid\":999999,\"started\":888888/\"pid\":$pod,\"started\":$started/" $here/record.json >/run/boundary/web/record.json
     }
+    is_gone() { rm -r /run/boundary/web; kill $pod; wait $pod || true; }
 
     begins install; is_done fresh; is_whole
     grep -qx "link $directory/boundary-npm$observes to boundary-shim" /mnt/said
@@ -83,7 +84,7 @@ END
     runs; sed -i "s/\"proxy\":null/\"proxy\":{\"pid\":$pod,\"started\":$started}/" /run/boundary/web/record.json
     $shim policy sync $here/policies >/mnt/synced 2>&1
     grep -x unchanged /mnt/synced; grep -c 'keep the policy' /mnt/synced
-    kill $pod; wait $pod || true; rm -r /run/boundary/web $here/policies
+    is_gone; rm -r $here/policies
 
     echo '# the entry may have been written just now' >>$config
     doctor | grep -A1 'containerd: it was started before its configuration was last changed'
@@ -95,7 +96,7 @@ END
     timeout 60 sh -c 'until grep shop/web-1 /mnt/said; do sleep 0.02; done'
     is_whole; asked waits
     [ ! -e $here/done ]
-    kill $pod; wait $pod || true; rm -r /run/boundary/web
+    is_gone
     is_done taken-off
     grep -c shop/web-1 /mnt/said
     head -n -1 $config | cmp - $here/before.toml; [ ! -e $shim ]
@@ -115,7 +116,7 @@ END
     # What runs is another class's: this one's entry goes all the same.
     runs; touch /mnt/broken
     begins install; ! wait $node; asked broken; cmp $here/before.toml $config
-    kill $pod
+    is_gone
 "#;
 
 /// What the scripts ask of systemd in [`NODE`], and what else is said.
