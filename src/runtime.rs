@@ -29,6 +29,7 @@ use crate::container::state;
 use crate::logging::{self, Engine};
 use crate::policy::text;
 use crate::prepare::sweep;
+use crate::seccomp::upcalls;
 use crate::{embedded, runc_flags, settings};
 use container::Container;
 use invocation::{Globals, Invocation, RuntimeCommand};
@@ -76,6 +77,16 @@ fn reported(globals: &Globals, call: impl FnOnce() -> anyhow::Result<ExitCode>) 
     })
 }
 
+/// Whether processes of a container will descend from this one. CRIU, which restores them with the
+/// filters that they had, can't do so from under one (`PTRACE_O_SUSPEND_SECCOMP`, ptrace(2)).
+fn starts_processes(command: &RuntimeCommand) -> bool {
+    match command {
+        RuntimeCommand::Create { restores, .. } => !restores,
+        RuntimeCommand::Exec { .. } => true,
+        _ => false,
+    }
+}
+
 /// The steps of one call.
 fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     let command = call.command.as_ref().map_err(Clone::clone)?;
@@ -99,6 +110,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
             waits,
             no_pivot,
             preserved,
+            ..
         } => {
             handed::refuse_network_sockets(&settings, *preserved)?;
             let container = Container::new(&call.globals, id)?;
@@ -138,6 +150,12 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
         RuntimeCommand::Features => return features::features(&runtime, &call.arguments),
         RuntimeCommand::Version => return features::version(&runtime, &call.arguments),
         RuntimeCommand::Other => {}
+    }
+    if starts_processes(command) {
+        upcalls::denied_alone()
+            .program()
+            .and_then(|program| program.install_for_programs_of_others())
+            .context("can't install the seccomp filter against upcalls")?;
     }
     let arguments = match &handed_on {
         Some(file) => call.with_process_file(&file.path()),

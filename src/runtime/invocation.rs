@@ -91,6 +91,8 @@ pub enum RuntimeCommand {
         id: String,
         /// Whether the container waits for the verb `start` (it doesn't after `run` and `restore`).
         waits: bool,
+        /// Whether it is `restore`, by which processes get back what they were under.
+        restores: bool,
         /// Whether `--no-pivot` is on the line, whatever its value.
         no_pivot: bool,
         /// `--preserve-fds`; [`u32::MAX`] where it isn't a plain number.
@@ -347,6 +349,7 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<RuntimeCommand, Invoc
                 bundle,
                 id: text(id),
                 waits: verb == "create",
+                restores: verb == "restore",
                 no_pivot,
                 preserved,
             })

@@ -40,8 +40,12 @@ pub const INT: u64 = 0xffff_ffff;
 pub struct Rules {
     otherwise: CallVerdict,
     foreign: CallVerdict,
-    by_call: BTreeMap<u32, Vec<(Vec<Test>, CallVerdict)>>,
+    by_call: ByCall,
+    of_32_bits: ByCall,
 }
+
+/// Rules by a call's number.
+type ByCall = BTreeMap<u32, Vec<(Vec<Test>, CallVerdict)>>;
 
 impl Rules {
     /// No rules yet. `otherwise`: what becomes of calls that none fits. `foreign`: what becomes of
@@ -52,6 +56,7 @@ impl Rules {
             otherwise,
             foreign,
             by_call: BTreeMap::new(),
+            of_32_bits: BTreeMap::new(),
         }
     }
 
@@ -65,6 +70,13 @@ impl Rules {
         }
     }
 
+    /// The same for a 32-bit program's call, whose number is another one (i386's, arm's). Calls of these
+    /// that no rule fits are judged as foreign ones.
+    pub fn add_of_32_bits(&mut self, call: u32, tests: &[Test], verdict: CallVerdict) {
+        let rules = self.of_32_bits.entry(call).or_default();
+        rules.push((tests.to_vec(), verdict));
+    }
+
     /// Adds a rule for each of these calls, whatever their arguments.
     pub fn add_all(&mut self, calls: &[c_long], verdict: CallVerdict) {
         for call in calls {
@@ -75,54 +87,82 @@ impl Rules {
     /// The program.
     ///
     /// # Errors
-    /// `InvalidInput` where one call has more tests than a jump leaps over.
+    /// `InvalidInput` where one call has more tests than a jump leaps over, or 32-bit programs have more
+    /// rules.
     pub fn program(&self) -> io::Result<Program> {
-        let mut program = vec![
-            load(ARCHITECTURE),
+        let mut program = vec![load(ARCHITECTURE)];
+        if !self.of_32_bits.is_empty() {
+            let pieces = pieces(&self.of_32_bits, self.foreign)?;
+            let judged = [
+                vec![load(NUMBER)],
+                tree(&pieces.into_iter().collect::<Vec<_>>()),
+            ]
+            .concat();
+            program.push(compare(EQUAL, MACHINE_OF_32_BITS, 0, leap(&judged)?));
+            program.extend(judged);
+        }
+        program.extend([
             compare(EQUAL, MACHINE, 1, 0),
             end(self.foreign),
             load(NUMBER),
-        ];
+        ]);
         program.extend(tree(&self.pieces()?));
         Ok(Program(program))
     }
 
-    /// All numbers, in pieces whose calls are judged alike: where each begins, and how it is judged.
+    /// All numbers of this machine's calls, in pieces that are judged alike.
     fn pieces(&self) -> io::Result<Vec<(u32, Vec<sock_filter>)>> {
-        let otherwise = vec![end(self.otherwise)];
-        let mut pieces = BTreeMap::from([(0, otherwise.clone())]);
-        for (call, rules) in &self.by_call {
-            pieces.insert(*call, self.judged(rules)?);
-            let next = call.saturating_add(1);
-            if !self.by_call.contains_key(&next) {
-                pieces.insert(next, otherwise.clone());
-            }
-        }
+        let mut pieces = pieces(&self.by_call, self.otherwise)?;
         if cfg!(target_arch = "x86_64") {
-            pieces.insert(X32, vec![end(self.foreign)]);
+            // One of x32's that has a rule is in its place by now.
+            pieces.entry(X32).or_insert_with(|| vec![end(self.foreign)]);
             // A tracer's word that there is to be no call.
-            pieces.insert(u32::MAX, otherwise);
+            pieces.insert(u32::MAX, vec![end(self.otherwise)]);
         }
         let mut pieces: Vec<_> = pieces.into_iter().collect();
         pieces.dedup_by(|(_, next), (_, before)| next == before);
         Ok(pieces)
     }
+}
 
-    /// How a call of these rules is judged.
-    fn judged(&self, rules: &[(Vec<Test>, CallVerdict)]) -> io::Result<Vec<sock_filter>> {
-        let mut code = vec![end(self.otherwise)];
-        for (tests, verdict) in rules.iter().rev() {
-            let mut rule = vec![end(*verdict)];
-            for (word, bits, value) in tests.iter().rev().flat_map(halves) {
-                // Where a test fails, all that is left of the rule is leapt over.
-                let left = u8::try_from(rule.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-                let test = [load(word), and(bits), compare(EQUAL, value, 0, left)];
-                rule = [test.as_slice(), &rule].concat();
-            }
-            code = [rule, code].concat();
+/// Where each piece of the numbers begins, and how its calls are judged.
+fn pieces(by_call: &ByCall, otherwise: CallVerdict) -> io::Result<BTreeMap<u32, Vec<sock_filter>>> {
+    let mut pieces = BTreeMap::from([(0, vec![end(otherwise)])]);
+    for (call, rules) in by_call {
+        pieces.insert(*call, judged(rules, otherwise)?);
+        let next = call.saturating_add(1);
+        if !by_call.contains_key(&next) {
+            pieces.insert(next, vec![end(otherwise)]);
         }
-        Ok(code)
     }
+    Ok(pieces)
+}
+
+/// How a call of these rules is judged.
+fn judged(
+    rules: &[(Vec<Test>, CallVerdict)],
+    otherwise: CallVerdict,
+) -> io::Result<Vec<sock_filter>> {
+    let mut code = vec![end(otherwise)];
+    for (tests, verdict) in rules.iter().rev() {
+        let mut rule = vec![end(*verdict)];
+        for (word, bits, value) in tests.iter().rev().flat_map(halves) {
+            // Where a test fails, all that is left of the rule is leapt over.
+            let test = [
+                load(word),
+                and(bits),
+                compare(EQUAL, value, 0, leap(&rule)?),
+            ];
+            rule = [test.as_slice(), &rule].concat();
+        }
+        code = [rule, code].concat();
+    }
+    Ok(code)
+}
+
+/// A comparison's leap over these.
+fn leap(code: &[sock_filter]) -> io::Result<u8> {
+    u8::try_from(code.len()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// The two words of an argument, those of which bits count.
@@ -148,7 +188,7 @@ fn tree(pieces: &[(u32, Vec<sock_filter>)]) -> Vec<sock_filter> {
         return first.clone();
     }
     let (lower, upper) = (tree(lower), tree(upper));
-    let leap = match u8::try_from(lower.len()) {
+    let over = match leap(&lower) {
         Ok(over) => vec![compare(AT_LEAST, *middle, over, 0)],
         // Too far for a comparison's own leap.
         Err(_) => {
@@ -156,7 +196,7 @@ fn tree(pieces: &[(u32, Vec<sock_filter>)]) -> Vec<sock_filter> {
             vec![compare(AT_LEAST, *middle, 0, 1), instruction(LEAP, over)]
         }
     };
-    [leap, lower, upper].concat()
+    [over, lower, upper].concat()
 }
 
 /// Where the words of a call are (`struct seccomp_data`).
@@ -169,6 +209,11 @@ const ARGUMENTS: u32 = 16;
 const MACHINE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u32 = 0xc000_00b7;
+/// The one whose programs of 32 bits it runs, too: i386, or arm.
+#[cfg(target_arch = "x86_64")]
+const MACHINE_OF_32_BITS: u32 = 0x4000_0003;
+#[cfg(target_arch = "aarch64")]
+const MACHINE_OF_32_BITS: u32 = 0x4000_0028;
 /// Where the numbers of x32's calls begin (`__X32_SYSCALL_BIT`).
 const X32: u32 = 0x4000_0000;
 
@@ -225,12 +270,26 @@ impl Program {
     }
 
     /// Has the calls of all threads of this process judged by it, for good, and those of all that they
-    /// start. They must not be able to gain privileges any more (`no_new_privs`).
+    /// start. They must not be able to gain privileges any more (`no_new_privs`), or this process has
+    /// `CAP_SYS_ADMIN`.
     ///
     /// # Errors
     /// `ESRCH` where a thread can't be had; what else seccomp(2) gives.
     pub fn install(&self) -> io::Result<()> {
-        match self.hand_over(libc::SECCOMP_FILTER_FLAG_TSYNC)? {
+        self.install_with(0)
+    }
+
+    /// The same, but that nothing gets slower by it: before Linux 5.16, a processor's guesses are bounded
+    /// for all who have a filter, unless it says so.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn install_for_programs_of_others(&self) -> io::Result<()> {
+        self.install_with(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW)
+    }
+
+    fn install_with(&self, flags: c_ulong) -> io::Result<()> {
+        match self.hand_over(libc::SECCOMP_FILTER_FLAG_TSYNC | flags)? {
             0 => Ok(()),
             // A thread's number.
             _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),

@@ -18,11 +18,20 @@ pub(crate) const TESTS: &[Test] = &[
         "what_the_runtime_reads_instead_is_not_open_in_the_container",
         not_open,
     ),
+    (
+        "without_a_profile_only_upcalls_are_filtered_for_all_processes",
+        upcalls,
+    ),
 ];
 
 /// A container that sleeps; in a user namespace, and with what nesting needs, where the runtime
 /// can add a process to one.
 fn begin(runtime: &str) -> World {
+    begin_with(runtime, |_| {})
+}
+
+/// The same, with a spec that is changed.
+fn begin_with(runtime: &str, edit: impl FnOnce(&mut Value)) -> World {
     let world = World::new(runtime);
     let plain = ["youki", "embedded"].contains(&runtime);
     if plain {
@@ -33,8 +42,9 @@ fn begin(runtime: &str) -> World {
         if plain {
             spec["linux"].as_object_mut().unwrap().remove("seccomp");
         }
+        edit(spec);
     });
-    world.must("--root DIR/root create --bundle BUNDLE ID");
+    world.must("--root DIR/root create --bundle BUNDLE --pid-file DIR/pid ID");
     world.must("--root DIR/root start ID");
     world
 }
@@ -51,6 +61,27 @@ fn process(line: &str) -> Value {
 
 /// The bounding set of what is run.
 const BOUNDING: &str = "busybox grep CapBnd /proc/self/status";
+
+/// In the virtual machine's tests, the kernel's own helper tells that nobody is called.
+fn upcalls(runtime: &str) {
+    let world = begin_with(runtime, |spec| {
+        spec["linux"].as_object_mut().unwrap().remove("seccomp");
+    });
+    let filters = |status: &str| {
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("Seccomp_filters"));
+        line.map(|line| line.replace('\t', " "))
+    };
+    let init = fs::read_to_string(format!("/proc/{}/status", world.init())).unwrap();
+    let exec = world.must("--root DIR/root exec ID /bin/busybox cat /proc/self/status");
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    assert_eq!(filters(&own).as_deref(), Some("Seccomp_filters: 0"));
+    for status in [init, exec] {
+        assert_eq!(filters(&status).as_deref(), Some("Seccomp_filters: 1"));
+    }
+    end(&world);
+}
 
 fn from_anywhere(runtime: &str) {
     let world = begin(runtime);

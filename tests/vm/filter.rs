@@ -3,6 +3,7 @@
 use test_support::command::must_be_shut_out;
 
 use crate::Test;
+use crate::jail::Helper;
 use crate::machine::Machine;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
         buffers,
     ),
     ("every_attempt_is_on_record", record),
+    ("the_kernel_runs_nothing_on_the_host_for_it", upcalls),
 ];
 
 const PROBES: [&str; 3] = [
@@ -232,6 +234,20 @@ fn stopped(machine: &Machine) {
         PROBES[0],
         &container.exec(&format!("attacker probe {}", PROBES[0])),
     );
+}
+
+/// Without the engine's seccomp profile, which denies it as well.
+fn upcalls(machine: &Machine) {
+    let helper = Helper::of_the_kernels(machine);
+    let flags = "--security-opt seccomp=unconfined";
+    for (runtime, calls) in [("runc", 1), ("boundary", 0)] {
+        let container = machine.sleeper(runtime, flags);
+        let said = container.exec("attacker request-key by-exec");
+        assert_eq!(helper.calls(), calls, "{runtime}, exec: {said:?}");
+        let said = machine.container(runtime, flags, "attacker request-key by-run");
+        assert_eq!(helper.calls(), calls, "{runtime}: {said:?}");
+        assert_eq!(said.stdout == "EPERM\n", runtime == "boundary", "{said:?}");
+    }
 }
 
 fn record(machine: &Machine) {

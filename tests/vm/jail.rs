@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("containers_under_apparmor_are_as_the_page_says", containers),
     ("name_services_lead_nowhere_else", name_services),
     ("systemd_runs_nothing_for_it", service_manager),
+    ("the_kernel_runs_nothing_for_it", upcalls),
     ("hosts_are_as_the_page_says", hosts),
 ];
 
@@ -211,6 +212,56 @@ fn service_manager(machine: &Machine) {
         assert_ne!(page.code, 0, "{page:?}");
     });
     drop(user);
+}
+
+fn upcalls(machine: &Machine) {
+    let helper = Helper::of_the_kernels(machine);
+    // Who isn't root can't read where it is.
+    machine
+        .run("install -m 755 bed/bin/attacker /usr/local/bin/")
+        .must_succeed();
+    // Another one each time: the kernel remembers for a while which isn't to be had.
+    let ask = |label: &str| format!("attacker request-key {label}");
+    for caller in [Caller::Root, Caller::User] {
+        let said = run_as(machine, caller, &ask(&format!("{caller:?}")));
+        assert_eq!(helper.calls(), 1, "without a jail, {caller:?}: {said:?}");
+    }
+    all_jails(|caller, jail_type| {
+        let script = ask(&format!("{caller:?}-{jail_type}"));
+        let said = jailed(machine, caller, jail_type, &script);
+        assert_eq!(said.stdout, "EPERM\n", "{jail_type}, {caller:?}: {said:?}");
+        assert_eq!(helper.calls(), 0, "{jail_type}, {caller:?}");
+    });
+    machine.run("rm /usr/local/bin/attacker");
+}
+
+/// What the kernel runs on the host for whoever asks for a key, wherever that is.
+pub(crate) struct Helper<'machine>(&'machine Machine);
+
+impl<'machine> Helper<'machine> {
+    /// Before the kernel's own is there, which keyutils brings.
+    pub(crate) fn of_the_kernels(machine: &'machine Machine) -> Self {
+        machine.write(
+            "/usr/sbin/request-key",
+            "#!/bin/sh\necho called >>/root/calls\n",
+        );
+        machine
+            .run("chmod 755 /usr/sbin/request-key")
+            .must_succeed();
+        Self(machine)
+    }
+
+    /// How often it was called since this was asked last: the kernel waits for it, and so did the caller.
+    pub(crate) fn calls(&self) -> usize {
+        let calls = self.0.run("cat /root/calls; rm -f /root/calls");
+        calls.stdout.lines().count()
+    }
+}
+
+impl Drop for Helper<'_> {
+    fn drop(&mut self) {
+        self.0.run("rm -f /usr/sbin/request-key /root/calls");
+    }
 }
 
 /// Who has no right, as systemd and the message bus want to know everybody.

@@ -8,6 +8,7 @@
 use libc::c_long;
 
 use crate::jail::nsjail::restrictions::deny_words_to_terminal;
+use crate::seccomp::upcalls;
 use crate::sys::call_filter::{CallVerdict, INT, Rules};
 
 /// What waits for the supervisor, whatever its arguments.
@@ -71,6 +72,7 @@ pub fn rules(keeps_apart: bool) -> Rules {
     rules.add(libc::SYS_socketpair, &[unix], CallVerdict::Allow);
     rules.add(libc::SYS_socketpair, &[], refused(libc::EAFNOSUPPORT));
     deny_words_to_terminal(&mut rules);
+    upcalls::deny(&mut rules);
     rules.add_all(MISSING, refused(libc::ENOSYS));
     if !keeps_apart {
         rules.add_all(INTO_OTHERS, refused(libc::EPERM));
@@ -122,6 +124,8 @@ mod tests {
         for name in ["io_uring_setup", "io_uring_enter", "io_uring_register"] {
             context.add_rule(errno(libc::ENOSYS), call(name))?;
         }
+        let called_out = compare(2, ScmpCompareOp::NotEqual, 0);
+        context.add_rule_conditional(errno(libc::EPERM), call("request_key"), &[called_out])?;
         let into_others = "ptrace process_vm_readv process_vm_writev pidfd_getfd";
         for name in into_others.split(' ').filter(|_| !keeps_apart) {
             context.add_rule(errno(libc::EPERM), call(name))?;

@@ -7,6 +7,7 @@ use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
+use crate::seccomp::upcalls;
 use crate::sys::call_filter::{CallVerdict, INT, Rules};
 use crate::sys::{confine, ioctl};
 
@@ -91,6 +92,7 @@ pub(super) fn rules(no_user_namespaces: bool) -> Rules {
         CallVerdict::Errno(libc::EAFNOSUPPORT),
     );
     deny_words_to_terminal(&mut rules);
+    upcalls::deny(&mut rules);
     if no_user_namespaces {
         add_no_user_namespaces(&mut rules);
     }
@@ -154,6 +156,8 @@ mod tests {
             let is = compare(1, ScmpCompareOp::MaskedEqual(INT), request);
             context.add_rule_conditional(errno(libc::EPERM), call("ioctl"), &[is])?;
         }
+        let called_out = compare(2, ScmpCompareOp::NotEqual, 0);
+        context.add_rule_conditional(errno(libc::EPERM), call("request_key"), &[called_out])?;
         if no_user_namespaces {
             let new = 0x1000_0000;
             for name in ["clone", "unshare"] {

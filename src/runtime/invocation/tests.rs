@@ -25,6 +25,7 @@ fn created(bundle: &str, id: &str) -> Result<RuntimeCommand, InvocationError> {
         bundle,
         id: id.to_owned(),
         waits: true,
+        restores: false,
         no_pivot: false,
         preserved: 0,
     })
@@ -39,12 +40,14 @@ fn without_pivot(
             bundle,
             id,
             waits,
+            restores,
             preserved,
             ..
         } => RuntimeCommand::Create {
             bundle,
             id,
             waits,
+            restores,
             no_pivot: true,
             preserved,
         },
@@ -65,11 +68,21 @@ fn ran(bundle: &str, id: &str) -> Result<RuntimeCommand, InvocationError> {
             bundle,
             id,
             waits: false,
+            restores: false,
             no_pivot,
             preserved,
         },
         other => other,
     })
+}
+
+/// As [`ran`], of what was saved.
+fn restored(bundle: &str, id: &str) -> Result<RuntimeCommand, InvocationError> {
+    let mut command = ran(bundle, id);
+    if let Ok(RuntimeCommand::Create { restores, .. }) = &mut command {
+        *restores = true;
+    }
+    command
 }
 
 #[test]
@@ -110,7 +123,7 @@ fn the_lines_of_engines_are_read() {
         Ok(exec)
     );
     let restore = "restore --image-path P --work-path W --detach --pid-file F --no-pivot -no-subreaper --bundle B ID";
-    assert_eq!(command_of(restore), without_pivot(ran("B", "ID")));
+    assert_eq!(command_of(restore), without_pivot(restored("B", "ID")));
 }
 
 #[test]

@@ -41,6 +41,8 @@
 //! - `race ADDRESS:PORT WORDS`: WORDS on new connections all the time, until the host has done so
 //! - `approve SOCKET...`: a gateway's control sockets, asked to approve whatever is pending; `hand-in SOCKET
 //!   PATH`: on the host, such a socket passed on at another path, for everybody
+//! - `request-key NAME`: a key that the kernel would have a program on the host look up; prints the error's
+//!   name
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
@@ -53,6 +55,7 @@ mod frames;
 mod hoard;
 mod jailed;
 mod kernel;
+mod keys;
 mod link;
 mod mutate;
 mod namespaces;
@@ -161,6 +164,7 @@ fn main() -> anyhow::Result<()> {
         ["hold", server, secret] => changes::hold(server.parse()?, secret)?,
         ["race", target, words] => changes::race(target.parse()?, words),
         [what @ ("approve" | "hand-in"), words @ ..] => approve::run(what, words)?,
+        ["request-key", name] => println!("{}", keys::request(name)?),
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
             println!("connections: {made}");

@@ -135,6 +135,15 @@ pub const ATTACKS: &[Attack] = &[
             BOTH,
         )
     },
+    Attack {
+        suite: "vm",
+        ..attack(
+            "jail::the_kernel_runs_nothing_for_it",
+            "a key that is looked up by a program that the kernel runs on the host (`request_key`; for `dns_resolver` by the host's name servers)",
+            "a seccomp filter; containers have the same, whatever their profile (`vm`, `filter::the_kernel_runs_nothing_on_the_host_for_it`)",
+            BOTH,
+        )
+    },
     attack(
         "walls::settings_of_the_kernel_are_read_only_to_root",
         "core_pattern and other settings by which root has the kernel run programs, also through mounts of its own",
