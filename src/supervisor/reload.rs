@@ -5,7 +5,7 @@
 //! files that nobody was writing meanwhile: it is quiet for a while first, nothing that was written to is
 //! still open, and nothing was changed until all was read. Where the host has no watches left, which would
 //! tell that, files are looked at now and then, and have to say the same twice. An empty file counts as one that
-//! is being written, and so does one that is missing (`reload/missing.rs`). A mistake keeps the policy, and is
+//! is being written, and one that is missing is not done without (`reload/missing.rs`). A mistake keeps the policy, and is
 //! said in the record, once.
 
 mod missing;
@@ -22,7 +22,7 @@ use nix::unistd::geteuid;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use self::missing::missing;
+use self::missing::{missing, with_lost_layers};
 use super::control::Desk;
 use super::watch::Watch;
 use crate::audit::record::MAX_TEXT;
@@ -132,21 +132,27 @@ fn look(file: &Path, before: Before) -> Found {
         Some(_) => select::bounded(&settings, in_force.clone(), read),
         None => select::again(&settings, &before.started, read),
     };
-    match now {
-        Ok(now) if now.hash() == in_force.hash() => Found::Same,
+    let now = match now {
+        Ok(now) if now.hash() == in_force.hash() => return Found::Same,
         Ok(PolicySource {
             note: Some(note), ..
-        }) => Found::Mistaken(note),
-        Ok(source) => match missing(&in_force, &source) {
-            Some(file) => Found::Mistaken(format!(
-                "{file} is missing, and what that leaves is put into force by policy reload alone"
-            )),
-            None => Found::New(Box::new(NewPolicy {
-                source,
-                file: before.applied,
-            })),
-        },
-        Err(mistakes) => mistaken(mistakes),
+        }) => return Found::Mistaken(note),
+        Ok(now) => now,
+        Err(mistakes) => return mistaken(mistakes),
+    };
+    let (source, lost) = with_lost_layers(&in_force, now);
+    let missing = missing(&in_force, &source).map(|file| {
+        format!("{file} is missing, and what that leaves is put into force by policy reload alone")
+    });
+    let bounded =
+        lost.map(|layer| format!("{layer} is missing, and bounds it until policy reload is given"));
+    match (missing, bounded) {
+        (Some(why), _) => Found::Mistaken(why),
+        (None, Some(why)) if source.hash() == in_force.hash() => Found::Mistaken(why),
+        (None, _) => Found::New(Box::new(NewPolicy {
+            source,
+            file: before.applied,
+        })),
     }
 }
 

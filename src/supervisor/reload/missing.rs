@@ -4,10 +4,25 @@
 //! file that is missing may be one that is about to be written again: whoever replaces files not by a rename
 //! takes them away first. Pure.
 
-use crate::policy::{PolicyFile, PolicySource};
+use crate::policy::{LayerSource, PolicyFile, PolicySource};
 use crate::settings::behind;
 
-/// The first of them that would be done without, if this came into force.
+/// With the layers that are missing, as they were: they only narrow, so that what else was changed counts.
+/// The first of them is named.
+pub(super) fn with_lost_layers(
+    before: &PolicySource,
+    now: PolicySource,
+) -> (PolicySource, Option<String>) {
+    let is_lost = |layer: &&LayerSource| now.layers.iter().all(|other| other.name != layer.name);
+    let lost: Vec<LayerSource> = before.layers.iter().filter(is_lost).cloned().collect();
+    let first = lost.first().map(|layer| layer.name.clone());
+    let mut layers = [now.layers, lost].concat();
+    // As the folder is read.
+    layers.sort_by(|one, other| one.name.cmp(&other.name));
+    (PolicySource { layers, ..now }, first)
+}
+
+/// The first included file that would be done without, if this came into force.
 pub(super) fn missing(before: &PolicySource, now: &PolicySource) -> Option<String> {
     let own = (&before.places.files, &now.places.files);
     let ceiling = (&before.ceiling_files, &now.ceiling_files);
@@ -18,10 +33,8 @@ pub(super) fn missing(before: &PolicySource, now: &PolicySource) -> Option<Strin
         return Some(file);
     }
     before.layers.iter().find_map(|layer| {
-        match now.layers.iter().find(|other| other.name == layer.name) {
-            Some(other) => replaced(&layer.places.files, &other.places.files),
-            None => Some(layer.name.clone()),
-        }
+        let other = now.layers.iter().find(|other| other.name == layer.name)?;
+        replaced(&layer.places.files, &other.places.files)
     })
 }
 

@@ -261,8 +261,18 @@ fn without_a_file_that_is_missing_no_policy_is_put_into_force() {
     without(npm);
     host.write(npm, allowing);
     assert_eq!(found(), Found::Same);
-    // What is there says what counts.
+    // What else was changed counts, and the layer goes on bounding it.
+    fs::remove_file(host.at(layer)).unwrap();
     host.write("policies/default.yaml", "allow: [domain=b.test]\n");
+    let narrowed = found();
+    assert_eq!(
+        (rules(&narrowed), &source(&narrowed).layers),
+        (&["domain=b.test".to_owned()][..], &before.layers)
+    );
+    let again = host.found_under(before, source(&narrowed), None);
+    assert!(mistake(again).contains("ceiling.d/corp.yaml is missing, and bounds it"));
+    host.write(layer, bounding);
+    // What is there says what counts.
     host.write("ceiling.d/more.yaml", bounding);
     let now = found();
     assert_eq!(
