@@ -9,6 +9,7 @@
 //! filter. It is told in one sentence why it can't be jailed, and isn't run then.
 
 mod agent;
+mod allowed_sockets;
 mod filter;
 mod init;
 mod inner;
@@ -25,6 +26,7 @@ mod target;
 mod trust;
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
 use tokio::sync::mpsc;
@@ -35,6 +37,7 @@ use crate::sys::reaper::ExitCode;
 use crate::sys::signal::Requests;
 use crate::sys::{confine, inherited, reaper, socket};
 use agent::Agent;
+use allowed_sockets::AllowedSockets;
 use filter::{JailFilter, Record};
 use init::{Init, News};
 use inner::Handed;
@@ -67,6 +70,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let (jailed, instead) = jail(&Wanted {
         options,
+        allowed: &Arc::new(AllowedSockets::named(&options.allow_sockets)),
         policy: &policy,
         target: &target,
     })?;

@@ -57,7 +57,8 @@ pub struct JailArguments {
     /// (may be given often)
     #[arg(long, value_name = "PORTS", value_parser = ports)]
     publish: Vec<Publish>,
-    /// Leave this Unix socket open to the command (may be given often)
+    /// Leave the Unix socket open to the command that is there at the start; one that is made there later,
+    /// too, where the command can change none of the directories on the way (may be given often)
     #[arg(long, value_name = "PATH")]
     allow_socket: Vec<PathBuf>,
     /// Write the record to this file instead of standard error

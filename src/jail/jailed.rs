@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::allowed_sockets::AllowedSockets;
 use super::init::Init;
 use super::inner::Handed;
 use super::options::{Options, Type};
@@ -37,6 +39,8 @@ pub(crate) type Beside = Box<
 pub(crate) struct Wanted<'a> {
     /// What was asked for.
     pub(crate) options: &'a Options,
+    /// Unix sockets that are open to the command.
+    pub(crate) allowed: &'a Arc<AllowedSockets>,
     /// The rules.
     pub(crate) policy: &'a Policy,
     /// The command.

@@ -80,7 +80,7 @@ pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jaile
     let init = Init::start(side, wanted.target).context("start the inner init")?;
     let root = init.pid();
     init.begin().context(jail_type.name())?;
-    let allowed = wanted.options.allow_sockets.clone();
+    let allowed = Arc::clone(wanted.allowed);
     let policy = wanted.policy.clone();
     let host_ports = wanted.options.host_ports.clone();
     let post = move |listener| Post {

@@ -12,6 +12,7 @@ mod user;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
 use caps::Capability;
@@ -82,7 +83,7 @@ pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
         .context("nsjail: nothing tells of its Unix sockets")?;
     let own = UnixSockets::from_descriptor(own);
     let sockets = Sockets::from_handed(each).context("take the filter's sockets")?;
-    let allowed = wanted.options.allow_sockets.clone();
+    let allowed = Arc::clone(wanted.allowed);
     Ok(Jailed {
         jail_type: Type::Nsjail,
         sockets,

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("filter_and_jail_are_out_of_its_reach", processes),
     ("its_policy_stays_what_it_was_at_the_start", policy),
     ("a_socket_that_was_handed_over_connects_nowhere", handed),
+    ("another_socket_at_an_allowed_path_is_shut", swapped),
     ("who_stalls_its_supervisor_opens_nothing", stalled),
     (
         "who_stalls_all_of_its_supervisor_harms_itself_alone",
@@ -226,6 +227,78 @@ except OSError as error:
     assert_eq!(lost, 1, "without a jail");
     drop(server);
     std::fs::remove_file(bed.inside(&path)).unwrap();
+}
+
+/// An engine's socket is put where the sockets of an agent are open: all of them its user's own.
+fn swapped(bed: &Bed) {
+    let serve = file(
+        bed,
+        "
+import os, socket, subprocess, sys, tempfile, threading
+os.chdir(tempfile.mkdtemp())
+def serve(server, name):
+    while True:
+        peer, _ = server.accept()
+        peer.send(name)
+        peer.close()
+for folder in ('engine', 'symlink', 'folder', 'link', 'rename'):
+    os.mkdir(folder)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(folder + '/s')
+    server.listen()
+    name = b'engine' if folder == 'engine' else b'agent'
+    threading.Thread(target=serve, args=(server, name), daemon=True).start()
+subprocess.run(sys.argv[1:])
+",
+    );
+    let swap = file(
+        bed,
+        "
+import os, socket
+def ask(path):
+    asking = socket.socket(socket.AF_UNIX)
+    try:
+        asking.connect(path)
+        return asking.recv(9).decode()
+    except OSError as error:
+        return 'shut ' + str(error.errno)
+def by(way, *steps):
+    path = way + '/s'
+    first = ask(path)
+    for step in steps: step()
+    print(way, first, ask(path), sep=', ')
+print(ask('engine/s'))
+by('symlink', lambda: os.unlink('symlink/s'), lambda: os.symlink('../engine/s', 'symlink/s'))
+by('folder', lambda: os.rename('folder', 'moved'), lambda: os.symlink('engine', 'folder'))
+by('link', lambda: os.unlink('link/s'), lambda: os.link('engine/s', 'link/s'))
+by('rename', lambda: os.rename('engine/s', 'rename/s'))
+print(ask('moved/s'))
+",
+    );
+    let (prefix, command) = (format!("python3 {serve} "), format!("python3 {swap}"));
+    let said = |engine: &str| {
+        let ways = ["symlink", "folder", "link", "rename"];
+        let lines = ways.map(|way| format!("{way}, agent, {engine}\n"));
+        format!("{engine}\n{}agent\n", lines.concat())
+    };
+    let named = ["symlink/s", "folder/s", "link/s", "rename/s", "missing"];
+    let options: Vec<&str> = named
+        .into_iter()
+        .flat_map(|path| ["--allow-socket", path])
+        .collect();
+    for caller in CALLERS {
+        let jailed = caller.run_by(bed, &prefix, &options, &command);
+        assert_eq!(
+            jailed.answer.stdout,
+            said("shut 13"),
+            "{}: {jailed:?}",
+            caller.name
+        );
+        let warned = jailed.answer.stderr.contains("missing opens nothing: ");
+        assert!(warned, "{}: {jailed:?}", caller.name);
+        let bare = caller.run_unjailed(bed, &format!("{prefix}{command}"));
+        assert_eq!(bare.stdout, said("engine"), "without a jail: {bare:?}");
+    }
 }
 
 /// Has calls wait for an address in a page that a thread of its own fills, and not before it is told to

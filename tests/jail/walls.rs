@@ -246,27 +246,44 @@ for path in {paths:?}:
     }
 }
 
-/// As engines do when they are started anew, while the command runs: what hid its socket is gone with it.
+/// As engines do when they are started anew, while the command runs: what hid its socket is gone with it. One that
+/// was named stays open where nobody but others can have made it: not in a folder that all, the command's group
+/// or the command can write to, nor in one below.
 fn made_anew(bed: &Bed) {
-    let (path, mark) = ("/run/cri-dockerd.sock", format!("/tmp/{}", unique("anew")));
+    let folder = format!("/run/{}", unique("anew"));
+    let paths = [
+        "/run/cri-dockerd.sock".to_owned(),
+        format!("{folder}/of-all/s"),
+        format!("{folder}/of-its-group/s"),
+        format!("{folder}/its-own/s"),
+        format!("{folder}/its-own/of-root/s"),
+    ];
     let serve = format!(
         "
 import os, socket, sys, threading
-def make():
-    if os.path.exists('{path}'): os.unlink('{path}')
+os.chmod('/run', 0o755) # a bed's is open to all, a host's isn't
+for name, owner, group, mode in (
+        ('', 0, 0, 0o755), ('of-all', 0, 0, 0o1777), ('of-its-group', 0, 1777, 0o775),
+        ('its-own', 1777, 1777, 0o555), ('its-own/of-root', 0, 0, 0o755)):
+    path = os.path.join('{folder}', name)
+    os.mkdir(path)
+    os.chown(path, owner, group)
+    os.chmod(path, mode)
+def make(path):
+    if os.path.exists(path): os.unlink(path)
     server = socket.socket(socket.AF_UNIX)
-    server.bind('{path}')
-    os.chmod('{path}', 0o777)
+    server.bind(path)
+    os.chmod(path, 0o777)
     server.listen()
     return server
-first = make()
-os.mkfifo('{mark}-asked'); os.mkfifo('{mark}-done')
-for mark in ('{mark}-asked', '{mark}-done'): os.chmod(mark, 0o777)
+made = list(map(make, {paths:?}))
+for mark in ('{folder}/asked', '{folder}/done'):
+    os.mkfifo(mark)
+    os.chmod(mark, 0o777)
 def anew():
-    while open('{mark}-asked').read():
-        global first
-        first = make()
-        open('{mark}-done', 'w').write('x')
+    while open('{folder}/asked').read():
+        made[:] = map(make, {paths:?})
+        open('{folder}/done', 'w').write('x')
 threading.Thread(target=anew, daemon=True).start()
 print('ready', flush=True)
 sys.stdin.read()
@@ -276,30 +293,41 @@ sys.stdin.read()
     let script = format!(
         "
 import socket
-def attempt():
+def attempt(path):
     try:
-        socket.socket(socket.AF_UNIX).connect('{path}')
-        print('open')
+        socket.socket(socket.AF_UNIX).connect(path)
+        return 'open'
     except OSError as error:
-        print('shut')
-attempt()
-open('{mark}-asked', 'w').write('x')
-open('{mark}-done').read()
-attempt()
+        return 'shut'
+print(*map(attempt, {paths:?}))
+open('{folder}/asked', 'w').write('x')
+open('{folder}/done').read()
+print(*map(attempt, {paths:?}))
 "
     );
+    let all = |word: &str| format!("{}\n", [word; 5].join(" "));
+    let (all_open, all_shut) = (all("open"), all("shut"));
+    let named: Vec<&str> = paths
+        .iter()
+        .flat_map(|path| ["--allow-socket", path])
+        .collect();
     for caller in CALLERS {
         let said = python(bed, caller, &[], &script);
-        assert_eq!(said, "shut\nshut\n", "{}", caller.name);
-        let opened = python(bed, caller, &["--allow-socket", path], &script);
-        assert_eq!(opened, "open\nopen\n", "{}", caller.name);
+        assert_eq!(said, all_shut.repeat(2), "{}", caller.name);
+        let opened = python(bed, caller, &named, &script);
+        let anew = match caller.name.starts_with("user") {
+            true => "open shut shut shut shut\n",
+            false => &all_shut,
+        };
+        assert_eq!(opened, format!("{all_open}{anew}"), "{}", caller.name);
     }
     let file = format!("/tmp/{}.py", unique("script"));
     std::fs::write(bed.inside(&file), &script).unwrap();
     let unjailed = ROOT.run_unjailed(bed, &format!("python3 {file}")).stdout;
-    assert_eq!(unjailed, "open\nopen\n");
+    assert_eq!(unjailed, all_open.repeat(2));
     drop(server);
-    std::fs::remove_file(bed.inside(path)).unwrap();
+    std::fs::remove_file(bed.inside("/run/cri-dockerd.sock")).unwrap();
+    std::fs::remove_dir_all(bed.inside(&folder)).unwrap();
 }
 
 fn agent(bed: &Bed) {

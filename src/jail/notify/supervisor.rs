@@ -10,7 +10,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +22,7 @@ use super::ports::Ports;
 use super::request::{self, Kind, Piece, Request, Settled};
 use super::sockets::{Made, Moment, Sockets, Tcp, TcpState, Unix};
 use super::udp::Udp;
+use crate::jail::allowed_sockets::AllowedSockets;
 use crate::policy::Policy;
 use crate::proxy::told::Telling;
 use crate::sys::credentials::Credentials;
@@ -48,7 +48,7 @@ pub(super) struct Post {
     /// Ports of this host's loopback that are open to the command.
     pub(super) host_ports: Vec<u16>,
     /// Unix sockets that are open to the command.
-    pub(super) allowed: Vec<PathBuf>,
+    pub(super) allowed: Arc<AllowedSockets>,
     /// The process under which all of the command's are.
     pub(super) root: i32,
     /// Sockets that it may have made for it.

@@ -32,7 +32,7 @@ impl Supervisor {
             Address::Path(path) => {
                 let rights = Credentials::of(call.thread)?;
                 let file = SocketFile::of(call.thread, &rights, path)?;
-                let open = file.is_one_of(&self.post.allowed)
+                let open = self.post.allowed.have(file.file())
                     || file.is_of(call.thread, &sock_diag::unix_sockets()?, own)?;
                 self.still_waits(call)?;
                 if !open {

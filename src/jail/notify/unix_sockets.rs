@@ -69,17 +69,6 @@ impl SocketFile {
         &self.file
     }
 
-    /// Whether it is one of these, which were allowed.
-    pub(in crate::jail) fn is_one_of(&self, allowed: &[PathBuf]) -> bool {
-        let Ok(it) = fstat(&self.file) else {
-            return false;
-        };
-        let is_it = |path: &PathBuf| {
-            stat(path.as_path()).is_ok_and(|one| (one.st_dev, one.st_ino) == (it.st_dev, it.st_ino))
-        };
-        allowed.iter().any(is_it)
-    }
-
     /// Whether all of these sockets that can be reached by it are ones of which this is true. `thread`:
     /// who found it, since the mount that it is on may be of a mount namespace of its own.
     ///
@@ -126,7 +115,7 @@ pub(in crate::jail) fn say_shut(file: &SocketFile) {
     static SAID: Seldom = Seldom::new();
     if SAID.due() {
         log::warn!(
-            "{} is not open to the command: --allow-socket opens it",
+            "{} is not open to the command: --allow-socket opens it, if it is there when the jail starts",
             file.path.display()
         );
     }
@@ -219,8 +208,6 @@ mod tests {
         let file = opened(link.as_os_str().as_bytes()).unwrap();
         assert_eq!(file.path, path);
         assert!(is_of(&file, |one| u64::from(one.number) == number));
-        assert!(file.is_one_of(&[path]));
-        assert!(!file.is_one_of(&[directory.path().to_owned()]));
         let not = opened(directory.path().as_os_str().as_bytes());
         assert_eq!(not.unwrap_err().raw_os_error(), Some(libc::ECONNREFUSED));
         // Through /proc a path would mean something else to this process.

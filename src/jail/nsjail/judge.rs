@@ -13,12 +13,12 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::jail::allowed_sockets::AllowedSockets;
 use crate::jail::inner::{Handed, LISTENER, Outer};
 use crate::jail::notify::address::{self, Address};
 use crate::jail::notify::pool::{self, Answers, Outcome};
@@ -76,7 +76,7 @@ struct Judge {
     /// Whether it can.
     able: bool,
     /// Unix sockets that are open to the command.
-    allowed: Vec<PathBuf>,
+    allowed: Arc<AllowedSockets>,
     /// Tells of the jail's own.
     jails: Mutex<UnixSockets>,
 }
@@ -85,7 +85,7 @@ struct Judge {
 pub(super) async fn judge(
     mut handed: UnboundedReceiver<Handed>,
     jails: UnixSockets,
-    allowed: Vec<PathBuf>,
+    allowed: Arc<AllowedSockets>,
 ) -> anyhow::Error {
     while let Some(Handed { what, descriptor }) = handed.recv().await {
         if what == LISTENER {
@@ -99,7 +99,7 @@ pub(super) async fn judge(
     std::future::pending().await
 }
 
-fn begin(listener: Listener, jails: UnixSockets, allowed: Vec<PathBuf>) -> io::Result<()> {
+fn begin(listener: Listener, jails: UnixSockets, allowed: Arc<AllowedSockets>) -> io::Result<()> {
     listener.run_in_turns();
     let Ok(call) = listener.receive() else {
         // It has ended before it was anything.
@@ -165,7 +165,7 @@ impl Judge {
             return rights.acting(|| stand_in::connect_as_said(socket, to))?;
         };
         let file = SocketFile::of(call.thread, &rights, &path)?;
-        let open = file.is_one_of(&self.allowed) || self.is_jails(call.thread, &file)?;
+        let open = self.allowed.have(file.file()) || self.is_jails(call.thread, &file)?;
         self.still_waits(call)?;
         if !open {
             say_shut(&file);

@@ -88,6 +88,12 @@ pub const ATTACKS: &[Attack] = &[
         SUPERVISED,
     ),
     attack(
+        "attacks::another_socket_at_an_allowed_path_is_shut",
+        "an engine's socket put where `--allow-socket` opened an agent's: by a link, a hard link, another name, a folder in the place of its own",
+        "what a path stands for that the command can change is found out before it runs: that very file, which is kept open",
+        ALL,
+    ),
+    attack(
         "attacks::inherited_sockets_are_closed_or_refused",
         "a socket of the network's among the descriptors, or as standard input",
         "closed before anything is run, or nothing is run",
