@@ -27,6 +27,7 @@ All shut every Unix socket but the command's own and those that --allow-socket n
 It takes a supervisor that the kernel asks before each connection; one can be had for a process, so not within another. There
 notify and landjail can't be had, and nsjail hides the sockets of name services, message buses, systemd and container engines, which it says:
 others stay open to it then, and what serves there acts unfiltered. Where all of the jail's processes are killed in one moment, what is left has no network.
+Datagrams that are sent to a Unix socket's path without a connection (to the system's log) are not judged.
 
 Examples:
   boundary-shim jail --allow domain=example.com -- curl https://example.com/
