@@ -67,6 +67,7 @@ mod syns;
 mod take_over;
 
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -80,11 +81,7 @@ fn main() -> anyhow::Result<()> {
         ["probe", "udp", target] => report(|| probe::udp(target.parse()?)),
         ["probe", "icmp", target] => report(|| probe::icmp(target.parse()?)),
         ["knock", seconds, targets @ ..] => {
-            let targets = targets
-                .iter()
-                .map(|target| target.parse())
-                .collect::<Result<Vec<_>, _>>()?;
-            probe::knock(Duration::from_secs(seconds.parse()?), &targets);
+            probe::knock(Duration::from_secs(seconds.parse()?), &parsed(targets)?);
         }
         ["denials", target, count] => {
             println!("denied {}", denials::run(target.parse()?, count.parse()?)?);
@@ -104,11 +101,7 @@ fn main() -> anyhow::Result<()> {
             )?;
         }
         ["mutate", seed, count, secret, others @ ..] => {
-            let others = others
-                .iter()
-                .map(|other| other.parse())
-                .collect::<Result<Vec<IpAddr>, _>>()?;
-            mutate::run(seed.parse()?, count.parse()?, &others, secret)?;
+            mutate::run(seed.parse()?, count.parse()?, &parsed(others)?, secret)?;
         }
         ["send", "tcp", target, secret] => report(|| probe::send_tcp(target.parse()?, secret)),
         ["send", "udp", target, secret] => {
@@ -154,13 +147,7 @@ fn main() -> anyhow::Result<()> {
         }
         ["syns", "flood", target, count] => syns::flood(target.parse()?, count.parse()?)?,
         ["syns", "odd", target, secret] => syns::odd(target.parse()?, secret)?,
-        ["syns", "to", targets @ ..] => {
-            let targets = targets
-                .iter()
-                .map(|target| target.parse())
-                .collect::<Result<Vec<_>, _>>()?;
-            syns::one_each(&targets)?;
-        }
+        ["syns", "to", targets @ ..] => syns::one_each(&parsed(targets)?)?,
         ["hold", server, secret] => changes::hold(server.parse()?, secret)?,
         ["race", target, words] => changes::race(target.parse()?, words),
         [what @ ("approve" | "hand-in"), words @ ..] => approve::run(what, words)?,
@@ -173,6 +160,10 @@ fn main() -> anyhow::Result<()> {
         _ => bail!("no such attack; see the head of its source"),
     }
     Ok(())
+}
+
+fn parsed<T: FromStr>(words: &[&str]) -> Result<Vec<T>, T::Err> {
+    words.iter().map(|word| word.parse()).collect()
 }
 
 /// `OUTCOME MILLISECONDS`.
