@@ -29,7 +29,7 @@ use crate::container::state;
 use crate::logging::{self, Engine};
 use crate::policy::text;
 use crate::prepare::sweep;
-use crate::seccomp::upcalls;
+use crate::sys::upcalls;
 use crate::{embedded, runc_flags, settings};
 use container::Container;
 use invocation::{Globals, Invocation, RuntimeCommand};

@@ -17,7 +17,6 @@ pub mod proof;
 #[cfg(test)]
 mod real_data;
 pub mod tier;
-pub mod upcalls;
 
 /// What is wrong with a profile: the place in it, and the cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -32,3 +32,4 @@ pub mod socket;
 pub mod stand_in;
 pub mod sysctl;
 pub mod title;
+pub mod upcalls;

@@ -8,8 +8,8 @@
 use libc::c_long;
 
 use crate::jail::nsjail::restrictions::deny_words_to_terminal;
-use crate::seccomp::upcalls;
 use crate::sys::call_filter::{CallVerdict, INT, Rules};
+use crate::sys::upcalls;
 
 /// What waits for the supervisor, whatever its arguments.
 const ASKED: &[c_long] = &[

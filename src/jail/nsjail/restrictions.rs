@@ -7,8 +7,8 @@ use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-use crate::seccomp::upcalls;
 use crate::sys::call_filter::{CallVerdict, INT, Rules};
+use crate::sys::upcalls;
 use crate::sys::{confine, ioctl};
 
 /// What it may keep of its caller's: about files, users and processes. Nothing about networks, devices,

@@ -6,7 +6,7 @@
 //! default profiles deny the call; who has none, or one's own, isn't kept from it by anything else.
 //! Keys that are there already are found as ever.
 
-use crate::sys::call_filter::{CallVerdict, Rules};
+use super::call_filter::{CallVerdict, Rules};
 
 /// The argument `callout_info`, null.
 const NO_CALLOUT: (u32, u64, u64) = (2, u64::MAX, 0);
