@@ -20,6 +20,18 @@ pub enum Protocol {
     Udp,
 }
 
+impl Protocol {
+    /// Whose requests its bytes could hold unread. What begins as no request may hold one all the same, and
+    /// over UDP that is HTTPS by QUIC: who allows such a protocol allows whatever it holds.
+    pub(super) fn unread_requests(self) -> &'static [Self] {
+        match self {
+            Self::Http | Self::Https => &[],
+            Self::Tcp => &[Self::Http, Self::Https],
+            Self::Udp => &[Self::Https],
+        }
+    }
+}
+
 /// One attempt to reach something, as identified.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {

@@ -531,12 +531,7 @@ impl Policy {
             .iter()
             .filter(fits)
             .find(|rule| rule.allows_request(attempt));
-        let unread = self
-            .allow
-            .iter()
-            .chain(&self.annotated)
-            .filter(fits)
-            .find(|rule| rule.reads_request());
+        let unread = self.rule_for_requests(attempt);
         let reason = match (beyond, unread) {
             (Some(rule), _) => {
                 format!(
@@ -574,17 +569,17 @@ impl Policy {
         })
     }
 
-    /// The narrowest rule that would allow the attempt.
+    /// The narrowest rule that would allow the attempt; none where that allowed requests, too, at which the
+    /// rules for its target look.
     fn narrowest(&self, attempt: &Attempt<'_>) -> Option<String> {
+        let restricted = self.restricts_request(attempt);
+        if restricted && !attempt.protocol.unread_requests().is_empty() {
+            return None;
+        }
         let Some(name) = attempt.name else {
             return explain::narrowest_for_address(attempt.destination.ip(), attempt);
         };
-        let restricted = |rule: &Arc<Rule>| {
-            rule.allows_name(name) && allows_port(rule, attempt) && rule.reads_request()
-        };
-        let with_request =
-            attempt.method.is_some() && self.allow.iter().chain(&self.annotated).any(restricted);
-        explain::narrowest_for_name(name, attempt, with_request)
+        explain::narrowest_for_name(name, attempt, restricted && attempt.method.is_some())
     }
 }
 

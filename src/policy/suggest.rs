@@ -4,7 +4,7 @@
 //! is tried by the code that enforces it. Invariant: every attempt is allowed by the rules, or stands among
 //! what was left out, with the reason; and each rule is needed (a property test checks both).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -140,6 +140,7 @@ impl Session {
         let patterns = patterns?;
         let mut asked: Vec<_> = self.asked.into_iter().collect();
         asked.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let opening = taken_out_for_requests(&mut asked);
         let mut made = BTreeMap::new();
         for (asked, seen) in &asked {
             if let Some(text) = asked.rule_for(seen, &patterns) {
@@ -158,6 +159,13 @@ impl Session {
             .iter()
             .filter_map(|(asked, seen)| asked.left_out(seen, &policy));
         let mut left_out: Vec<_> = left.collect();
+        left_out.extend(opening.into_iter().filter_map(|asked| {
+            let why = "a rule for it would allow all requests there, whatever they are".to_owned();
+            asked.denied_by(&policy).map(|_| LeftOut {
+                what: asked.words(),
+                why,
+            })
+        }));
         left_out.extend(self.looked_up.into_iter().filter_map(|(name, seen)| {
             let why = format!("looked up {}, never connected to", times(seen.count));
             let what = name.to_string();
@@ -331,6 +339,24 @@ impl Asked {
             .trim_end()
             .to_owned()
     }
+}
+
+/// Takes out what was no request to where requests were read: a rule for it would make needless what theirs
+/// say of methods and paths.
+fn taken_out_for_requests(all: &mut Vec<(Asked, Seen)>) -> Vec<Asked> {
+    let place = |asked: &Asked| Some((asked.name.clone()?, asked.address.port()));
+    let read = all
+        .iter()
+        .filter(|(asked, seen)| asked.method.is_some() && asked.reason_to_leave(seen).is_none());
+    let read: HashSet<_> = read
+        .filter_map(|(asked, _)| Some((asked.protocol, place(asked)?)))
+        .collect();
+    let opens = |(asked, seen): &mut (Asked, Seen)| {
+        let mut requests = asked.protocol.unread_requests().iter();
+        let is_read = |one: &Protocol| place(asked).is_some_and(|at| read.contains(&(*one, at)));
+        seen.denied.is_none() && requests.any(is_read)
+    };
+    all.extract_if(.., opens).map(|(asked, _)| asked).collect()
 }
 
 /// Rules that say the same but for their paths, as one: its paths in a list, or several where that

@@ -182,6 +182,21 @@ fn request(bed: &Bed) {
     let container = start(bed);
     let of = |path: &str| format!("http://paths.wild.test/{path}");
     assert!(reaches(&container, &of("ok")) && !reaches(&container, &of("other?secret=1")));
+    // What is no request could hold one all the same.
+    container.exec("printf '\\001\\002' | curl -4 -s -m 5 telnet://paths.wild.test:80");
+    let denied = records(bed, &container.id());
+    let opaque: Vec<_> = denied
+        .iter()
+        .filter(|one| one["protocol"] == "tcp")
+        .collect();
+    assert!(
+        opaque.iter().all(|one| one["name"] == "paths.wild.test"
+            && one["suggestion"].is_null()
+            && one["reason"].as_str().unwrap().contains("needs a method"))
+            && opaque.len() == 1,
+        "{denied:#?}"
+    );
+    assert_eq!(pending(bed, &container).0.len(), 1);
     let rule = "method=GET proto=http domain=paths.wild.test port=80 path=/other";
     approve(bed, &container, rule).must_succeed();
     assert!(reaches(&container, &of("other?secret=1")));

@@ -2,15 +2,17 @@
 //! denies, that is never open, or that the host's ceiling is for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Policy, allows_port, canonical};
+use super::{Policy, canonical};
 use crate::policy::attempt::{Attempt, Protocol};
 use crate::policy::denied::DeniedAttempt;
 use crate::policy::explain;
 use crate::policy::net;
 use crate::policy::permit::{Permit, Verdict};
+use crate::policy::rule::Rule;
 
 /// Longest rule that is offered, in bytes: people have to read it, and a notice of the record has to hold it.
 const MAX_OFFERED: usize = 960;
@@ -79,13 +81,19 @@ impl Policy {
 
     /// Whether rules for the attempt's target look at its request, so that one more has to say which.
     pub(super) fn restricts_request(&self, attempt: &Attempt<'_>) -> bool {
-        let address = attempt.destination.ip();
+        self.rule_for_requests(attempt).is_some()
+    }
+
+    /// The first rule for the attempt's target that looks at requests such as it could hold.
+    pub(super) fn rule_for_requests(&self, attempt: &Attempt<'_>) -> Option<&Arc<Rule>> {
+        let (address, port) = (attempt.destination.ip(), attempt.destination.port());
         let mut rules = self.allow.iter().chain(&self.annotated);
-        rules.any(|rule| {
-            rule.reads_request()
-                && allows_port(rule, attempt)
-                && (attempt.name.is_some_and(|name| rule.allows_name(name))
-                    || rule.allows_address(address))
+        rules.find(|rule| {
+            let is_its = attempt.name.is_some_and(|name| rule.allows_name(name))
+                || rule.allows_address(address);
+            let unread = attempt.protocol.unread_requests();
+            let mut requests = unread.iter().chain([&attempt.protocol]);
+            is_its && rule.reads_request() && requests.any(|one| rule.allows_port(*one, port))
         })
     }
 }

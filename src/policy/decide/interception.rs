@@ -61,7 +61,8 @@ impl Policy {
                 "its name is in tls.passthrough, so its requests are not read"
             }
             Protocol::Https => "this TLS is not intercepted, so its requests are not read",
-            Protocol::Http | Protocol::Tcp | Protocol::Udp => "its request can't be read here",
+            Protocol::Http => "its request can't be read here",
+            Protocol::Tcp | Protocol::Udp => "what it holds can't be read here",
         }
     }
 

@@ -113,6 +113,42 @@ fn a_session_becomes_the_least_policy_for_it() {
 }
 
 #[test]
+fn bytes_that_are_no_request_open_no_requests() {
+    use Protocol::{Http, Https, Tcp, Udp};
+    let mut session = Session::default();
+    for (protocol, port, request) in [
+        (Http, 80, Some(("GET", "/x"))),
+        (Tcp, 80, None),
+        (Https, 443, Some(("GET", "/x"))),
+        (Tcp, 443, None),
+        (Udp, 443, None),
+        (Udp, 80, None),
+        (Tcp, 22, None),
+    ] {
+        let to = asked("a.test", &format!("192.0.2.1:{port}"), protocol, request);
+        session.add(to, seen(2, true));
+    }
+    let suggestion = session.suggest(&[]).unwrap();
+    assert_eq!(
+        texts(&suggestion),
+        [
+            ("method=GET domain=a.test path=/x", 4),
+            ("proto=tcp domain=a.test port=22", 2),
+            ("proto=udp domain=a.test port=80", 2),
+        ]
+    );
+    let why = "a rule for it would allow all requests there, whatever they are";
+    assert_eq!(
+        left(&suggestion),
+        [
+            ("tcp a.test:80", why),
+            ("tcp a.test:443", why),
+            ("udp a.test:443", why),
+        ]
+    );
+}
+
+#[test]
 fn a_wildcard_that_is_asked_for_stands_for_the_names_that_it_fits() {
     let wildcard = ["*.test".to_owned()];
     let suggestion = session().suggest(&wildcard).unwrap();

@@ -172,6 +172,80 @@ fn what_is_denied_for_another_reason_than_the_want_of_a_rule_cant_be_approved() 
     }
 }
 
+/// Bytes that begin as no request may hold one all the same.
+#[test]
+fn what_could_hold_requests_unread_cant_be_approved_where_rules_look_at_requests() {
+    let named = |protocol, port| DeniedAttempt {
+        protocol: Some(protocol),
+        ..https("a.test", port)
+    };
+    let own = |rule| source(&[rule], &[]);
+    let annotated = PolicySource {
+        annotated: vec!["domain=a.test path=/x".to_owned()],
+        ceiling: vec!["domain=*.test".to_owned()],
+        ..PolicySource::default()
+    };
+    for (source, denied) in [
+        (
+            own("domain=*.test method=GET path=/x"),
+            named(Protocol::Tcp, 80),
+        ),
+        (own("domain=a.test path=/x"), named(Protocol::Tcp, 443)),
+        (own("domain=a.test path=/x"), named(Protocol::Udp, 443)),
+        (
+            own("domain=a.test method=GET port=8080 proto=http"),
+            named(Protocol::Tcp, 8080),
+        ),
+        (
+            own("cidr=192.0.2.0/24 method=GET port=8080"),
+            at(Protocol::Tcp, "192.0.2.1", 8080),
+        ),
+        (annotated, named(Protocol::Tcp, 443)),
+    ] {
+        let policy = compile(&source);
+        assert_eq!(policy.approval_for(&denied), None, "{source:?} {denied:?}");
+        let attempt = denied.attempt(denied.protocol.unwrap());
+        let Verdict::Deny(denial) = policy.decide(&attempt) else {
+            panic!("{source:?} {denied:?}");
+        };
+        assert_eq!(denial.suggestion, None, "{source:?} {denied:?}");
+        assert_eq!(denial.approvable, None, "{source:?} {denied:?}");
+        assert!(
+            denial
+                .reason
+                .contains("needs a method and a path, but what it holds can't be read"),
+            "{}",
+            denial.reason
+        );
+        let observing = compile(&PolicySource {
+            mode: Mode::Observe,
+            ..source.clone()
+        });
+        let Verdict::Allow(permit) = observing.decide(&attempt) else {
+            panic!("{source:?} {denied:?}");
+        };
+        let somewhere = denied.address.unwrap_or_else(|| address("192.0.2.9"));
+        let led = permit.upstream(somewhere, &[]).unwrap();
+        assert_eq!(
+            permit.grounds_at(led).suggestion,
+            None,
+            "{source:?} {denied:?}"
+        );
+    }
+    // At ports without requests that rules look at, it is open to approval.
+    let requests = source(&["domain=a.test method=GET path=/x"], &[]);
+    for denied in [
+        named(Protocol::Tcp, 22),
+        named(Protocol::Udp, 80),
+        https("b.test", 443),
+    ] {
+        assert!(
+            compile(&requests).approval_for(&denied).is_some(),
+            "{denied:?}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
