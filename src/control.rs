@@ -6,8 +6,8 @@
 //!
 //! A gateway speaks the protocol version of the program that created it, and keeps running when
 //! that program is replaced. Only four calls are made: by the hook of a container that has
-//! something to say in the record, and by `policy`, which asks for the generation first, or for what is pending: words
-//! that a gateway of before there were such doesn't understand, and says so; by `start`, shortly after
+//! something to say in the record, and by `policy`, which asks for the generation first, or for what is pending or
+//! never open: words that a gateway of before there were such doesn't understand, and says so; by `start`, shortly after
 //! `create`; and by `status`. Stopping or deleting a container needs none. So older versions are not
 //! supported here.
 //! A keeper from before there were frames hangs up on one: if an upgrade falls between `create` and
@@ -17,6 +17,7 @@
 mod approvals;
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,9 @@ pub enum Request {
     /// Say which of its policies is in force. Gateways of before policies could be changed don't
     /// understand it.
     Generation,
+    /// Say which addresses are never open to the container, besides those that are to none. Gateways of
+    /// before it was asked for don't understand it.
+    Own,
     /// Put this policy in the place of the one in force.
     Policy(Box<NewPolicy>),
     /// Say what was denied and may be approved, to somebody who is shown it. Gateways of before there were
@@ -98,6 +102,8 @@ pub enum Response {
     Status(Option<FilterReport>),
     /// Which policy is in force, by its place among all of the gateway's.
     Generation(u64),
+    /// The addresses that are never open to the container.
+    Own(Vec<IpAddr>),
     /// The policy is in force.
     Policy(Changed),
     /// What is pending.

@@ -42,7 +42,7 @@ pub use given::GivenNames;
 pub use host::Hostname;
 pub use name::PolicyName;
 pub use net::{canonical, is_public};
-pub use permit::{Permit, UpstreamAddr, Verdict};
+pub use permit::{Permit, UpstreamAddr, Verdict, own_denial};
 pub use places::{Places, PolicyFile};
 pub use ports::CapturedPorts;
 pub use presets::{preset, presets};

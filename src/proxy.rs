@@ -153,11 +153,13 @@ impl Filter {
     #[must_use]
     pub fn new(task: Task, sockets: Sockets) -> Self {
         let budget = Budget::within(task.memory);
+        let egress = Arc::new(Egress::by(task.exit));
         Self {
             judge: Judge {
                 in_force: InForce::new(task.policy),
                 learned: Arc::new(Learned::within(budget.clone())),
                 given: Arc::new(task.given),
+                egress: Arc::clone(&egress),
                 journal: task.journal,
             },
             streams: Streams::new(budget),
@@ -165,7 +167,7 @@ impl Filter {
             dns_rate_limit: task.dns_rate_limit,
             denied_note: task.denied_note.map(Arc::from),
             denied_names: task.denied_names,
-            egress: Arc::new(Egress::by(task.exit)),
+            egress,
             inside: sockets.way_back(),
             sockets,
             trust: task.trust,

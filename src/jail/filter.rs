@@ -14,7 +14,7 @@ use crate::audit::{Journal, JournalStatus, Renew, Stream};
 use crate::control::FilterReport;
 use crate::gateway::links::Links;
 use crate::policy::{DeniedNames, Exit, GivenNames, Hostname, Policy, PolicySource, is_public};
-use crate::proxy::keeper::{EndReason, ToFilter};
+use crate::proxy::keeper::EndReason;
 use crate::proxy::tls::trust::Trust;
 use crate::proxy::{Beyond, Cell, Filter, Interfaces, Rights, Sockets, Task};
 use crate::resolv_conf;
@@ -60,7 +60,7 @@ impl JailFilter {
             rights: Rights::of_caller()?,
         };
         let process = FilterProcess::start(Filter::new(task, sockets), cell, renew)?;
-        process.tell(&ToFilter::Interfaces(interfaces()), &[])?;
+        process.tell_interfaces(interfaces())?;
         Ok(Self(process))
     }
 

@@ -77,6 +77,16 @@ impl Denial {
         }
     }
 
+    /// The same, where it leads to what no rule opens.
+    #[must_use]
+    pub fn for_good(self) -> Self {
+        Self {
+            suggestion: None,
+            approvable: None,
+            ..self
+        }
+    }
+
     /// The same, where whatever rule it suggests is for who writes the policy to decide.
     pub(super) fn beyond_approval(self) -> Self {
         Self {

@@ -69,6 +69,13 @@ pub(super) fn can_be_named(address: &IpNet) -> bool {
     classify(address.addr()) == Class::Public || names_private(address)
 }
 
+/// Whether the address, or the IPv4 address inside it, is one of these.
+pub(super) fn is_among(address: IpAddr, these: &[IpAddr]) -> bool {
+    let unwrapped = unwrapped(address);
+    let mut these = these.iter().map(IpAddr::to_canonical);
+    these.any(|one| one == address || one == unwrapped)
+}
+
 /// The IPv4 address inside an IPv6 one, where there is one; else the address itself.
 pub(super) fn unwrapped(address: IpAddr) -> IpAddr {
     match address {

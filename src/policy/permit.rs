@@ -18,6 +18,17 @@ use super::host::Hostname;
 use super::net::{self, Class};
 use super::rule::Rule;
 
+/// What is said of an address that is never open to one container, and may be to others.
+const OWN: &str = "this container's, its gateway's or its host's own, or its network's broadcast";
+
+/// The denial of an address that is never open to one container, `own` being such. None of any other.
+#[must_use]
+pub fn own_denial(address: IpAddr, own: &[IpAddr]) -> Option<Denial> {
+    let address = address.to_canonical();
+    let denial = || Denial::because(format!("{address} is {OWN}"));
+    net::is_among(address, own).then(denial)
+}
+
 /// The answer to an [`super::Attempt`].
 #[derive(Debug, Clone)]
 pub enum Verdict {
@@ -358,13 +369,8 @@ impl Permit {
         if self.address().is_some_and(|permitted| permitted != address) {
             return Err(self.denial(address, "not the address that was allowed"));
         }
-        let unwrapped = net::unwrapped(address);
-        if own
-            .iter()
-            .map(IpAddr::to_canonical)
-            .any(|own| own == address || own == unwrapped)
-        {
-            return Err(self.denial(address, "this container's, its gateway's or its host's own"));
+        if net::is_among(address, own) {
+            return Err(self.denial(address, OWN));
         }
         if let Class::Special(what) = net::classify(address) {
             return Err(self.denial(address, &what));

@@ -52,15 +52,16 @@ impl Bench {
             ..PolicySource::default()
         };
         let budget = Budget::new(bytes);
+        let egress = Arc::new(Egress::by(Exit::Host));
         let judge = Judge {
             in_force: InForce::new(Policy::compile(&source).unwrap()),
             learned: Arc::new(Learned::within(budget.clone())),
             given: Arc::default(),
+            egress: Arc::clone(&egress),
             journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default())
                 .unwrap(),
         };
         let streams = Streams::new(budget.clone());
-        let egress = Arc::new(Egress::by(Exit::Host));
         let resolver = Arc::new(Resolver::new(
             resolvers,
             Arc::clone(&egress),

@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::dns::Learned;
+use super::egress::Egress;
 use super::in_force::{Footing, InForce};
 use super::opaque;
 use crate::audit::{Entry, Journal, Subject};
-use crate::policy::{Attempt, Denial, GivenNames, Hostname, Permit, Policy, Verdict, is_public};
+use crate::policy::{
+    Attempt, Denial, GivenNames, Hostname, Permit, Policy, Verdict, is_public, own_denial,
+};
 
 /// One gateway's. Clones share all of it.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct Judge {
     pub learned: Arc<Learned>,
     /// What its engine told it about names.
     pub given: Arc<GivenNames>,
+    /// Knows which addresses are never dialled.
+    pub(super) egress: Arc<Egress>,
     /// The record.
     pub journal: Journal,
 }
@@ -42,6 +47,10 @@ impl Judge {
     /// Decides one attempt: the only way to a permit.
     pub(super) fn decide(&self, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
         let address = attempt.destination.ip().to_canonical();
+        let never = own_denial(address, &self.egress.interfaces().own);
+        if let (Some(denial), None) = (&never, attempt.name) {
+            return Err(denial.clone());
+        }
         let has_it_given = attempt
             .name
             .is_some_and(|name| self.given.addresses_of(name).any(|given| given == address));
@@ -49,7 +58,10 @@ impl Judge {
             Verdict::Allow(permit) if has_it_given => Ok(permit.at(address)),
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Deny(denial) if has_it_given || self.needs_address(attempt) => {
-                Err(denial.at(address))
+                Err(match never {
+                    Some(_) => denial.for_good(),
+                    None => denial.at(address),
+                })
             }
             Verdict::Deny(denial) => Err(denial),
         }
@@ -374,5 +386,38 @@ mod tests {
         let permit = decided(&bench, Protocol::Http, Some("host.test"), 80).unwrap();
         assert_eq!(permit.grounds().suggestion.as_deref(), suggested);
         assert_eq!(permit.names(server()), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_is_this_containers_own_is_denied_whatever_the_rules_and_nothing_is_offered_for_it()
+     {
+        use crate::proxy::egress::Interfaces;
+        for mode in [Mode::Enforce, Mode::Observe] {
+            let mut bench = bench(&[], &[], &[]);
+            bench.egress.learn(Interfaces {
+                own: vec![server()],
+                ..Interfaces::default()
+            });
+            let source = PolicySource {
+                mode,
+                ..PolicySource::default()
+            };
+            let policy = Policy::compile(&source).unwrap();
+            bench.judge.in_force = InForce::new(policy);
+            let own = "192.0.2.1 is this container's, its gateway's or its host's own";
+            for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Https] {
+                let denial = decided(&bench, protocol, None, 9999).unwrap_err();
+                assert!(denial.reason.starts_with(own), "{}", denial.reason);
+                assert_eq!((denial.suggestion, denial.approvable), (None, None));
+            }
+        }
+        // A name that has the address by --add-host.
+        let bench = bench(&[], &[], &[]);
+        bench.egress.learn(Interfaces {
+            own: vec![server()],
+            ..Interfaces::default()
+        });
+        let denial = decided(&bench, Protocol::Http, Some("host.test"), 80).unwrap_err();
+        assert_eq!((denial.suggestion, denial.approvable), (None, None));
     }
 }

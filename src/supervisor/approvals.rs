@@ -6,6 +6,7 @@
 //! is shown one and approves it, either the same is approved, or nothing.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
@@ -14,7 +15,7 @@ use super::policies::{Office, compile};
 use crate::audit::denied::{MOST, Pending};
 use crate::container::state::{ApprovedRule, SavedState};
 use crate::control::{Approval, Approved, PendingAttempt, PendingList};
-use crate::policy::{ApprovalId, Policy};
+use crate::policy::{ApprovalId, Policy, own_denial};
 use crate::proxy::keeper::{Cause, ToFilter};
 
 /// Approvals that are in force at once.
@@ -35,7 +36,12 @@ impl Office<'_> {
         let record = self.record.borrow();
         let policy = compile(&record.rules())?;
         Ok(PendingList {
-            pending: offered(&record.plan.container, &policy, denied),
+            pending: offered(
+                &record.plan.container,
+                &policy,
+                &self.filter.own().borrow(),
+                denied,
+            ),
             pushed_out,
         })
     }
@@ -148,10 +154,20 @@ pub(super) async fn due(record: &RefCell<SavedState>) {
     }
 }
 
-/// What of this may be approved in this container, each rule once.
-fn offered(container: &str, policy: &Policy, denied: Vec<Pending>) -> Vec<PendingAttempt> {
+/// What of this may be approved in this container, each rule once. `own`: addresses that are never open to
+/// it.
+fn offered(
+    container: &str,
+    policy: &Policy,
+    own: &[IpAddr],
+    denied: Vec<Pending>,
+) -> Vec<PendingAttempt> {
     let mut offered: Vec<PendingAttempt> = Vec::new();
-    for made in denied.into_iter().take(MOST) {
+    let is_open = |made: &Pending| {
+        let address = made.attempt.address;
+        address.is_none_or(|address| own_denial(address, own).is_none())
+    };
+    for made in denied.into_iter().take(MOST).filter(is_open) {
         let Some(rule) = policy.approval_for(&made.attempt) else {
             continue;
         };
@@ -178,4 +194,33 @@ fn end(until: Option<u64>) -> String {
         || "for ever".to_owned(),
         |end| format!("until {}", humantime::format_rfc3339_seconds(end)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{DeniedAttempt, PolicySource, Protocol};
+
+    #[test]
+    fn what_is_never_open_to_the_container_is_not_offered() {
+        let made = |address: &str| Pending {
+            attempt: DeniedAttempt {
+                protocol: Some(Protocol::Udp),
+                name: None,
+                address: address.parse().ok(),
+                port: 9999,
+                method: None,
+                path: None,
+            },
+            count: 1,
+            first: 0,
+            last: 0,
+        };
+        let policy = Policy::compile(&PolicySource::default()).unwrap();
+        let own = ["192.0.2.1".parse().unwrap()];
+        let denied = vec![made("192.0.2.1"), made("192.0.2.2")];
+        let offered = offered("c", &policy, &own, denied);
+        let rules: Vec<_> = offered.iter().map(|one| one.rule.as_str()).collect();
+        assert_eq!(rules, ["proto=udp port=9999 cidr=192.0.2.2/32"]);
+    }
 }

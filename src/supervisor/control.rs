@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net;
 use std::path::Path;
@@ -65,6 +66,8 @@ pub(super) struct Desk {
     change: mpsc::Sender<Changing>,
     /// Of the policy in force.
     generation: watch::Receiver<(u64, u64)>,
+    /// Addresses that are never open to the container.
+    own: watch::Receiver<Vec<IpAddr>>,
 }
 
 /// What comes to the desk, by who is to answer.
@@ -76,8 +79,12 @@ pub(super) struct Questions {
 }
 
 impl Desk {
-    /// One, and what comes to it. `generation`: of the policy in force.
-    pub(super) fn open(generation: watch::Receiver<(u64, u64)>) -> (Self, Questions) {
+    /// One, and what comes to it. `generation`: of the policy in force. `own`: addresses that are never open
+    /// to the container.
+    pub(super) fn open(
+        generation: watch::Receiver<(u64, u64)>,
+        own: watch::Receiver<Vec<IpAddr>>,
+    ) -> (Self, Questions) {
         let (settle, settling) = mpsc::channel(CALLERS);
         let (report, asking) = mpsc::channel(CALLERS);
         let (notice, noticing) = mpsc::channel(CALLERS);
@@ -88,6 +95,7 @@ impl Desk {
             notice,
             change,
             generation,
+            own,
         };
         let questions = Questions {
             settling,
@@ -123,6 +131,7 @@ impl Desk {
                 Some(Response::Done)
             }
             Request::Generation => Some(Response::Generation(self.generation.borrow().0)),
+            Request::Own => Some(Response::Own(self.own.borrow().clone())),
             Request::Policy(policy) => self.wish(Wish::Change(policy), by).await,
             Request::Pending => self.wish(Wish::Pending, by).await,
             Request::Find(id) => self.wish(Wish::Find(id), by).await,
@@ -227,7 +236,11 @@ mod tests {
         fn new(filter_reports: bool) -> Self {
             let directory = tempfile::tempdir().unwrap();
             let listener = bind(directory.path()).unwrap();
-            let (desk, questions) = Desk::open(watch::Sender::new((7, 0)).subscribe());
+            let own = vec!["192.0.2.1".parse().unwrap()];
+            let (desk, questions) = Desk::open(
+                watch::Sender::new((7, 0)).subscribe(),
+                watch::Sender::new(own).subscribe(),
+            );
             let Questions {
                 mut settling,
                 mut asking,
@@ -313,6 +326,11 @@ mod tests {
         assert_eq!(
             keeper.said(&framed(generation)).await,
             r#"{"v":1,"answer":{"generation":7}}"#
+        );
+        let own = r#"{"v":1,"request":"own"}"#;
+        assert_eq!(
+            keeper.said(&framed(own)).await,
+            r#"{"v":1,"answer":{"own":["192.0.2.1"]}}"#
         );
         let source = serde_json::to_string(&crate::policy::PolicySource::default()).unwrap();
         let policy = format!(r#"{{"v":1,"request":{{"policy":{{"source":{source}}}}}}}"#);

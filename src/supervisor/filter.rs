@@ -4,6 +4,7 @@
 //! it has a time limit.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::control::FilterReport;
 use crate::escape::clean;
 use crate::policy::FIRST_GENERATION;
 use crate::proxy::keeper::{EndReason, ToFilter, ToKeeper, answer_for_file};
-use crate::proxy::{Cell, Filter, FilterPlace, stream};
+use crate::proxy::{Cell, Filter, FilterPlace, Interfaces, stream};
 use crate::sys::buffers;
 use crate::sys::channel::{Channel, Message};
 use crate::sys::fork::Child;
@@ -48,6 +49,8 @@ pub(crate) struct FilterProcess<R = AtPath> {
     answering: RefCell<Answering>,
     /// What others had to say last.
     noted: RefCell<String>,
+    /// Addresses that it was told never to dial.
+    own: watch::Sender<Vec<IpAddr>>,
 }
 
 impl FilterProcess {
@@ -81,6 +84,7 @@ impl<R: Renew> FilterProcess<R> {
             goes_by: watch::Sender::new((FIRST_GENERATION, 0)),
             answering: RefCell::default(),
             noted: RefCell::default(),
+            own: watch::Sender::default(),
         })
     }
 
@@ -94,6 +98,17 @@ impl<R: Renew> FilterProcess<R> {
         self.words
             .send(&word.encode()?, sockets)
             .context("tell the filter")
+    }
+
+    /// Tells it of the interfaces.
+    pub(crate) fn tell_interfaces(&self, interfaces: Interfaces) -> anyhow::Result<()> {
+        self.own.send_replace(interfaces.own.clone());
+        self.tell(&ToFilter::Interfaces(interfaces), &[])
+    }
+
+    /// The addresses that are never open to this container, besides those that are to none.
+    pub(super) fn own(&self) -> watch::Receiver<Vec<IpAddr>> {
+        self.own.subscribe()
     }
 
     /// Has it write what others have to say, but not twice in a row: who is asked for the same again and again

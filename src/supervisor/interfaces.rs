@@ -15,6 +15,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
@@ -182,16 +183,17 @@ impl ContainerLinks {
             Vec::new()
         });
         let host = host.into_iter().filter(public);
+        let on_link: Vec<_> = self
+            .adopted
+            .iter()
+            .flat_map(|adopted| adopted.on_link.iter().copied())
+            .collect();
         let own = sources
             .iter()
             .copied()
             .chain([IpAddr::V4(DUMMY)])
             .chain(host)
-            .collect();
-        let on_link = self
-            .adopted
-            .iter()
-            .flat_map(|adopted| adopted.on_link.iter().copied())
+            .chain(on_link.iter().filter_map(broadcast))
             .collect();
         Interfaces {
             sources,
@@ -523,13 +525,22 @@ impl ContainerLinks {
 
     /// Tells the filter what is known now.
     pub(super) fn publish(&mut self, filter: &FilterProcess) -> anyhow::Result<()> {
-        filter.tell(&ToFilter::Interfaces(self.interfaces()), &[])?;
+        filter.tell_interfaces(self.interfaces())?;
         for neighbour in &mut self.neighbours {
             if let Some(word) = neighbour.untold.take() {
                 filter.tell(&word, &[neighbour.arp.as_fd(), neighbour.ndp.as_fd()])?;
             }
         }
         Ok(())
+    }
+}
+
+/// By which all of a network are reached: the kernel sends nothing there for a socket that doesn't ask for
+/// just that, and tells it of no failure. None where it has too few addresses for one (RFC 3021).
+fn broadcast(network: &IpNet) -> Option<IpAddr> {
+    match network {
+        IpNet::V4(network) if network.prefix_len() < 31 => Some(network.broadcast().into()),
+        _ => None,
     }
 }
 
@@ -578,6 +589,25 @@ impl Ear {
             if let Ok(taken) = ready.try_io(|_| self.announcements.take()) {
                 return taken;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_a_broadcast_address_unless_it_is_a_link_of_two() {
+        for (network, expected) in [
+            ("172.17.0.0/16", Some("172.17.255.255")),
+            ("10.0.0.4/30", Some("10.0.0.7")),
+            ("10.0.0.4/31", None),
+            ("10.0.0.4/32", None),
+            ("fd00::/64", None),
+        ] {
+            let expected = expected.map(|address| address.parse().unwrap());
+            assert_eq!(broadcast(&network.parse().unwrap()), expected, "{network}");
         }
     }
 }

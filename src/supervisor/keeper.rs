@@ -289,7 +289,7 @@ impl Keeper {
                 },
             termination,
         } = self;
-        let (desk, questions) = Desk::open(filter.generation());
+        let (desk, questions) = Desk::open(filter.generation(), filter.own());
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         // One for the disk, now and then.
         runtime

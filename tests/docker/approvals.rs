@@ -278,7 +278,16 @@ fn never(bed: &Bed) {
         assert!(!reaches(&container, url), "{url}");
     }
     container.is_shut_out("icmp 198.51.100.20");
+    // The host's own, on its way out.
+    container.is_shut_out("udp 192.0.2.1:9999");
+    container.is_shut_out("tcp 192.0.2.1:9999");
     assert_eq!(rules(bed, &container), [""; 0]);
+    let said = policy(bed, &["explain", &container.name, "192.0.2.1:9999/udp"]);
+    let said = &said.must_fail().stdout;
+    assert!(
+        said.contains("denied: UDP to 192.0.2.1:9999: 192.0.2.1 is this container's"),
+        "{said}"
+    );
     let denied = records(bed, &container.id());
     assert!(
         denied.iter().filter(|one| one["verdict"] == "deny").count() >= 5,

@@ -1,12 +1,13 @@
 //! `policy explain`: what becomes of one attempt.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use super::named::{self, Named};
 use super::question::{self, Host, Question};
 use crate::policy::text::{List, all_of};
-use crate::policy::{Denial, Places, Policy, PolicySource, Verdict};
+use crate::policy::{Denial, Places, Policy, PolicySource, Verdict, own_denial};
 
 /// `policy explain`.
 #[derive(Debug, clap::Args)]
@@ -34,13 +35,17 @@ pub(super) struct ExplainArguments {
 /// There is no such policy, or what is asked can't be understood.
 pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
     let questions = question::read(&arguments.attempt).map_err(anyhow::Error::msg)?;
-    let Named { origin, source } = named::find(&arguments.policy)?;
+    let Named {
+        origin,
+        source,
+        own,
+    } = named::find(&arguments.policy)?;
     let policy = Policy::compile(&source).map_err(|mistakes| all_of(&mistakes))?;
     let out = &mut io::stdout().lock();
     writeln!(out, "{origin}, policy {} ({}):", policy.name(), source.mode)?;
     let mut allowed = false;
     for question in &questions {
-        let answer = answer(&policy, &source, question);
+        let answer = answer(&policy, &source, &own, question);
         allowed |= answer.is_ok();
         let (verdict, why) = match &answer {
             Ok(why) => ("allowed", why),
@@ -56,7 +61,17 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Why it is allowed or, as an error, denied.
-fn answer(policy: &Policy, source: &PolicySource, question: &Question) -> Result<String, String> {
+fn answer(
+    policy: &Policy,
+    source: &PolicySource,
+    own: &[IpAddr],
+    question: &Question,
+) -> Result<String, String> {
+    if let Host::Address(address) = &question.host
+        && let Some(denial) = own_denial(*address, own)
+    {
+        return Err(reason(source, &denial));
+    }
     let permit = match policy.decide(&question.attempt(policy)) {
         Verdict::Allow(permit) => permit,
         Verdict::Deny(denial) => return Err(reason(source, &denial)),
@@ -157,11 +172,12 @@ mod tests {
             ..PolicySource::default()
         };
         let policy = Policy::compile(&source).unwrap();
+        let own = ["10.1.2.9".parse().unwrap()];
         let words: Vec<_> = words.iter().map(ToString::to_string).collect();
         let questions = question::read(&words).unwrap();
         questions
             .iter()
-            .map(|one| answer(&policy, &source, one))
+            .map(|one| answer(&policy, &source, &own, one))
             .collect()
     }
 
@@ -192,6 +208,8 @@ mod tests {
             ),
             (&["GET", "http://169.254.169.254/"], Err("link-local")),
             (&["10.1.2.3:22/tcp"], Ok("cidr=10.0.0.0/8")),
+            (&["10.1.2.9:22/tcp"], Err("its host's own")),
+            (&["[::ffff:10.1.2.9]:22/udp"], Err("its host's own")),
             (
                 &["10.1.2.3:22/udp"],
                 Err("proto=udp cidr=10.1.2.3/32 port=22"),

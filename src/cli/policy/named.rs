@@ -1,6 +1,8 @@
 //! Which policy a word on the command line means: a file, a running container's, or a policy's name.
 
+use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::unistd::geteuid;
@@ -8,9 +10,13 @@ use nix::unistd::geteuid;
 use super::change::who;
 use super::choice::choose;
 use crate::container::state::SavedState;
+use crate::control::{self, Request, Response};
 use crate::policy::text::{all_of, parse_whole};
 use crate::policy::{PolicyName, PolicySource};
 use crate::settings::{self, Shelves, select};
+
+/// How long its gateway may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A policy, and what it was found as.
 #[derive(Debug)]
@@ -18,6 +24,8 @@ pub(super) struct Named {
     /// For people: a file, or a container.
     pub(super) origin: String,
     pub(super) source: PolicySource,
+    /// Addresses that are never open to the container, besides those that are to none.
+    pub(super) own: Vec<IpAddr>,
 }
 
 /// Finds it. A word with a slash in it, or with `.yaml` at its end, is a file. To root, a word may mean a
@@ -49,7 +57,17 @@ fn of_container(records: &[SavedState]) -> anyhow::Result<Named> {
     Ok(Named {
         origin: format!("container {}", who(record)),
         source: record.rules(),
+        own: own(record),
     })
+}
+
+/// What its gateway says; nothing of one that doesn't respond, or is of before it could be asked: then rules
+/// alone answer.
+fn own(record: &SavedState) -> Vec<IpAddr> {
+    match control::ask(&record.plan.state, &Request::Own, PATIENCE) {
+        Ok(Response::Own(own)) => own,
+        _ => Vec::new(),
+    }
 }
 
 fn of_file(file: &Path) -> anyhow::Result<Named> {
@@ -66,5 +84,10 @@ fn of_file(file: &Path) -> anyhow::Result<Named> {
     let (settings, plain) = (super::host::settings()?, PolicySource::default());
     let source = select::with_rules(&settings, &plain, &name, rules, settings::read_trusted);
     let source = source.map_err(|mistakes| all_of(&mistakes))?;
-    Ok(Named { origin, source })
+    let own = Vec::new();
+    Ok(Named {
+        origin,
+        source,
+        own,
+    })
 }
