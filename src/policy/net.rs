@@ -37,6 +37,10 @@ pub fn is_public(address: IpAddr) -> bool {
 
 /// Judges an address.
 pub(super) fn classify(address: IpAddr) -> Class {
+    let hidden = translated(address).find_map(|inner| Some((inner, find(&SPECIAL, inner)?)));
+    if let Some((inner, (range, what))) = hidden {
+        return Class::Special(format!("a wrapping of {inner}, which is {what} ({range})"));
+    }
     let judged = unwrapped(address);
     let (table, class): (_, fn(String) -> Class) = match find(&SPECIAL, judged) {
         Some(entry) => (entry, Class::Special),
@@ -66,18 +70,46 @@ pub(super) fn is_never_open(range: &IpNet) -> bool {
 
 /// Whether a rule that holds just this address opens it.
 pub(super) fn can_be_named(address: &IpNet) -> bool {
-    classify(address.addr()) == Class::Public || names_private(address)
+    match classify(address.addr()) {
+        Class::Public => true,
+        Class::Private(_) => names_private(address),
+        Class::Special(_) => false,
+    }
 }
 
 /// Whether the address, or the IPv4 address inside it, is one of these.
 pub(super) fn is_among(address: IpAddr, these: &[IpAddr]) -> bool {
-    let unwrapped = unwrapped(address);
-    let mut these = these.iter().map(IpAddr::to_canonical);
-    these.any(|one| one == address || one == unwrapped)
+    let these = |address| these.iter().any(|one| one.to_canonical() == address);
+    these(address) || inside(address).any(these)
 }
 
-/// The IPv4 address inside an IPv6 one, where there is one; else the address itself.
-pub(super) fn unwrapped(address: IpAddr) -> IpAddr {
+/// The IPv4 addresses for which an IPv6 one may be taken on the way.
+pub(super) fn inside(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let unwrapped = Some(unwrapped(address)).filter(|inner| *inner != address);
+    unwrapped.into_iter().chain(translated(address))
+}
+
+/// The IPv4 addresses to which one of a private NAT64 prefix may be translated. How long the prefix is, only
+/// its network knows: 48, 56, 64 or 96 bits, behind which the address stands around the ninth byte (RFC 6052,
+/// 2.2). Zeros at the beginning are a longer prefix's: there is nobody in 0.0.0.0/8.
+fn translated(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let octets = match address {
+        IpAddr::V4(_) => [0; 16],
+        IpAddr::V6(address) => address.octets(),
+    };
+    let read = match octets {
+        [0, 0x64, 0xff, 0x9b, 0, 1, a, b, _, c, d, e, f, g, h, i] => {
+            [[a, b, c, d], [b, c, d, e], [c, d, e, f], [f, g, h, i]]
+        }
+        _ => [[0; 4]; 4],
+    };
+    let is_somewhere = |octets: &[u8; 4]| octets.first() != Some(&0);
+    let somewhere = read.into_iter().filter(is_somewhere);
+    somewhere.map(|octets| IpAddr::from(Ipv4Addr::from(octets)))
+}
+
+/// The IPv4 address inside an IPv6 one, where there is one and no doubt about it; else the address itself.
+fn unwrapped(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => wrapped(v6).map_or(address, IpAddr::V4),
@@ -298,6 +330,37 @@ mod tests {
                 class(address)
             );
         }
+    }
+
+    #[test]
+    fn an_address_of_a_private_nat64_is_judged_by_each_that_it_may_be_translated_to() {
+        for address in [
+            "64:ff9b:1::a9fe:a9fe",        // behind 96 bits
+            "64:ff9b:1:a9fe:a9:fe00::",    // 48
+            "64:ff9b:1:a9:fe:a9fe::",      // 56
+            "64:ff9b:1:0:a9:fea9:fe00:0",  // 64
+            "64:ff9b:1:42:a9:fea9:fe00:0", // the same, of another network
+            "64:ff9b:1:a9fe:a9:fe00:0:1",  // with what is to be zero
+            "64:ff9b:1:ffff::7f00:1",
+        ] {
+            assert!(
+                matches!(class(address), Class::Special(_)),
+                "{address}: {:?}",
+                class(address)
+            );
+            let range = IpNet::from(address.parse::<IpAddr>().unwrap());
+            assert!(!can_be_named(&range), "{address}");
+        }
+        for address in ["64:ff9b:1::", "64:ff9b:1::c0a8:1", "64:ff9b:1::808:808"] {
+            assert!(matches!(class(address), Class::Private(_)), "{address}");
+            assert!(can_be_named(&IpNet::from(
+                address.parse::<IpAddr>().unwrap()
+            )));
+        }
+        let own = ["192.168.0.1".parse().unwrap()];
+        let is_own = |address: &str| is_among(address.parse().unwrap(), &own);
+        assert!(is_own("64:ff9b:1::c0a8:1") && is_own("64:ff9b:1:c0a8:0:100::"));
+        assert!(is_own("64:ff9b::c0a8:1") && is_own("192.168.0.1") && !is_own("192.168.0.2"));
     }
 
     #[test]

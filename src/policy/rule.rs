@@ -137,12 +137,10 @@ impl Rule {
             .any(|range| range.contains(&address) && net::names_private(range))
     }
 
-    /// Whether the address, or the IPv4 address wrapped in it, is in its ranges.
+    /// Whether the address, or an IPv4 address for which it may be taken, is in its ranges.
     pub(super) fn touches(&self, address: IpAddr) -> bool {
-        let unwrapped = net::unwrapped(address);
-        self.networks
-            .iter()
-            .any(|range| range.contains(&address) || range.contains(&unwrapped))
+        let is_within = |address| self.networks.iter().any(|range| range.contains(&address));
+        is_within(address) || net::inside(address).any(is_within)
     }
 
     /// Whether it allows this protocol on this port.
