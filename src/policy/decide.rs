@@ -477,7 +477,9 @@ impl Policy {
             permit.is_some_and(|permit| permit.routes().any(|route| route.name() == way.name))
         };
         [attempt, &unnamed].into_iter().fold(judged, |judged, way| {
-            if has(&judged, way) || shut(way).is_some() {
+            // Nothing lets it lead there: it is what is said where its name leads nowhere.
+            let is_said = || judged.is_ok() && attempt.name.is_some();
+            if has(&judged, way) || shut(way).is_some() && !is_said() {
                 return judged;
             }
             let denial = self.judge(way).err();

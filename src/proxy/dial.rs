@@ -207,7 +207,7 @@ impl Dialler {
         match denial {
             _ if !ordered.is_empty() => Ok(ordered),
             Some(denial) => Err(DialError::Denied(denial)),
-            None => Err(no_address()),
+            None => Err(self.nowhere(permit, no_address())),
         }
     }
 
@@ -253,8 +253,20 @@ impl Dialler {
         };
         found.map_err(|error| match unnamed {
             Some(denial) => DialError::Denied(denial),
-            None => DialError::Unreachable(format!("looking up the name: {error}")),
+            None => {
+                let error = format!("looking up the name: {error}");
+                self.nowhere(permit, DialError::Unreachable(error))
+            }
         })
+    }
+
+    /// What is said of a route whose name has no address: that the next is to one that is never open, if it
+    /// is. Nothing has left, and that is what the client was after.
+    fn nowhere(&self, route: &Permit, error: DialError) -> DialError {
+        let own = &self.egress.interfaces().own;
+        let next = route.routes().nth(1);
+        let denial = next.and_then(|next| next.upstream(next.address()?, own).err());
+        denial.map_or(error, DialError::Denied)
     }
 
     fn is_on_link(&self, address: IpAddr) -> bool {
@@ -448,6 +460,58 @@ mod tests {
             &["domain=host.test", "domain=other.test cidr=192.0.2.7/32"],
         ] {
             assert_eq!(dialled(rules).await, missing, "{rules:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_addressed_to_what_is_never_open_is_denied_as_that_where_its_name_leads_nowhere()
+     {
+        let bench = Bench::new(&[], Vec::new());
+        bench.egress.learn(crate::proxy::egress::Interfaces {
+            own: vec!["192.0.2.1".parse().unwrap()],
+            ..crate::proxy::egress::Interfaces::default()
+        });
+        let observing = crate::policy::PolicySource {
+            mode: crate::policy::Mode::Observe,
+            ..crate::policy::PolicySource::default()
+        };
+        let policy = crate::policy::Policy::compile(&observing).unwrap();
+        let name = Hostname::parse("unknown.test").unwrap();
+        for (address, class) in [
+            ("169.254.169.254", "link-local"),
+            ("64:ff9b::a9fe:a9fe", "link-local"),
+            ("64:ff9b:1::a9fe:a9fe", "link-local"),
+            ("2002:a9fe:a9fe::1", "link-local"),
+            ("fd00:ec2::254", "a cloud's metadata service"),
+            ("192.0.2.1", "its host's own"),
+            ("198.51.100.1", ""),
+        ] {
+            let destination = SocketAddr::new(address.parse().unwrap(), 80);
+            let attempt = Attempt {
+                protocol: Protocol::Http,
+                name: Some(&name),
+                destination,
+                method: Some("GET"),
+                path: Some("/"),
+            };
+            let Verdict::Allow(permit) = policy.decide(&attempt) else {
+                panic!("{address}");
+            };
+            let client = "10.0.0.2:40000".parse().unwrap();
+            let dialler = bench.dialler();
+            match dialler
+                .permitted_address(&permit, client, destination)
+                .await
+            {
+                Err(DialError::Denied(denial)) => {
+                    assert!(
+                        !class.is_empty() && denial.reason.contains(class),
+                        "{denial:?}"
+                    );
+                }
+                Ok((led, _)) => assert_eq!((led.socket_addr(), class), (destination, "")),
+                Err(error) => panic!("{address}: {error:?}"),
+            }
         }
     }
 

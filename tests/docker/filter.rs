@@ -123,6 +123,8 @@ fn observed(bed: &Bed) {
     };
     let bridge = bash("ip -4 -o address show docker0 | grep -o '[0-9.]*/' | tr -d /");
     let bridge = bridge.trim();
+    let broadcast = bash("ip -4 -o address show docker0 | grep -o 'brd [0-9.]*' | cut -c5-");
+    let broadcast = broadcast.trim();
     let both = |change: &str| {
         bash(&format!(
             "for from in PREROUTING OUTPUT; do iptables -w -t raw {change} $from -j {chain}; done"
@@ -140,7 +142,7 @@ fn observed(bed: &Bed) {
             .map(|line| line.split_whitespace().next() != Some("0"));
         counts.collect::<Vec<_>>()
     };
-    // How many were denied; what no rule allows, and could, passes.
+    // What was denied; what no rule allows, and could, passes.
     let knocks = |runtime: &str, network: &str| {
         let container = bed.start_with(runtime, &["--network", network], &["sleep", "600"]);
         let script = format!(
@@ -148,20 +150,40 @@ fn observed(bed: &Bed) {
                curl -s -m 5 $url; host=${{url#http://}}
                curl -s -m 5 --resolve ${{host%/}}:198.51.100.10 $url
              done
+             curl -s -m 5 --resolve nobody.test:80:{METADATA} http://nobody.test/
+             attacker send udp {broadcast}:8077 words >&2
              attacker knock 3 {METADATA}:8077 {HOST}:8077 {bridge}:8077 >&2
              curl -sS -4 -m 5 http://allowed.test/"
         );
         let said = container.exec(&script);
         assert!(said.stdout.contains("I am allowed.test"), "{said:?}");
         let lines = records(bed, &container.id());
-        lines
-            .iter()
-            .filter(|line| line["verdict"] == "deny")
-            .count()
+        let denied = lines.into_iter().filter(|line| line["verdict"] == "deny");
+        denied.collect::<Vec<_>>()
     };
     for network in ["bridge", "host"] {
         let denied = knocks("boundary-session-unread", network);
-        assert!(denied >= 3, "{network}: {denied}");
+        let is_told = |address: &str, why: &str| {
+            denied.iter().any(|line| {
+                line["address"] == address
+                    && line["suggestion"].is_null()
+                    && line["reason"].as_str().unwrap().contains(why)
+            })
+        };
+        assert!(denied.len() >= 3, "{network}: {denied:#?}");
+        let is_told_in_a_name = denied.iter().any(|line| {
+            line["name"] == "nobody.test"
+                && line["reason"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("169.254.169.254 is link-local")
+        });
+        assert!(is_told_in_a_name, "{network}: {denied:#?}");
+        assert!(is_told(HOST, "its host's own"), "{network}: {denied:#?}");
+        assert!(
+            network == "host" || is_told(broadcast, "broadcast"),
+            "{denied:#?}"
+        );
         // The bridge's address is a private one, as a neighbour's.
         assert_eq!(counted(), [true, false, false, false], "{network}");
     }
