@@ -215,9 +215,10 @@ impl DnsServer {
                 entry.allowed(&grounds, None);
                 let why = format!("{} records are answered as empty", question.kind());
                 let reply = encoded(&reply::empty(&question));
+                let asked_nobody = &[];
                 answered(
                     entry,
-                    message,
+                    asked_nobody,
                     reply.as_deref(),
                     End::closed(Side::Gateway).because(why),
                 );
