@@ -25,6 +25,12 @@ pub fn clean(text: &str, limit: usize) -> String {
     escape(text, limit, |_| false)
 }
 
+/// A name as it may stand there: without blanks, too, by which it could be taken for the words behind it.
+#[must_use]
+pub fn clean_name(name: &str, limit: usize) -> String {
+    escape(name, limit, |character| character == ' ')
+}
+
 /// A piece of a text, for a message.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
@@ -98,6 +104,13 @@ mod tests {
         assert_eq!(clean("0123456789", 10), "0123456789");
         assert_eq!(clean("\u{1b}\u{1b}", 10), "\\u{1b}…");
         assert_eq!(excerpt(&"a".repeat(65)), format!("{}…", "a".repeat(61)));
+    }
+
+    #[test]
+    fn a_name_is_one_word() {
+        assert_eq!(clean_name("a b.test", 99), "a\\u{20}b.test");
+        assert_eq!(clean_name("a\\u{20}b.test", 99), "a\\u{20}b.test");
+        assert_eq!(clean_name("a.test\n", 99), "a.test\\u{a}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::flows::Traffic;
 use super::journal::Journal;
 use super::line::{Ended, Event, Line, RecordedVerdict, Side, milliseconds, timestamp};
 use super::record::{Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, without_query};
-use crate::escape::clean;
+use crate::escape::{clean, clean_name};
 use crate::policy::{Denial, Grounds};
 
 /// An attempt that is being recorded.
@@ -312,7 +312,10 @@ impl Entry {
         line.protocol = Some(subject.kind);
         line.direction = Some(subject.direction);
         line.source = Some(subject.source);
-        line.name = subject.name.as_deref().map(|name| clean(name, MAX_NAME));
+        line.name = subject
+            .name
+            .as_deref()
+            .map(|name| clean_name(name, MAX_NAME));
         line.address = Some(self.address.unwrap_or_else(|| subject.destination.ip()));
         line.port = Some(subject.destination.port());
         line.method = subject

@@ -284,6 +284,18 @@ impl Line {
     }
 }
 
+/// A host with the target of a request to it, as people read them: apart where it doesn't begin with a slash,
+/// and so could be taken for the host's end.
+#[must_use]
+pub fn with_path(host: &str, path: &str) -> String {
+    let apart = if path.is_empty() || path.starts_with('/') {
+        ""
+    } else {
+        " "
+    };
+    format!("{host}{apart}{path}")
+}
+
 /// A line as it stands in a file, without its end.
 pub(super) fn render(line: Line) -> Vec<u8> {
     serde_json::to_vec(&line).expect("a line is strings and numbers, which always serialise")

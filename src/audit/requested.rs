@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::line::Line;
+use super::line::{Line, with_path};
 use super::record::Kind;
 
 /// A request that was judged. Of TLS that was judged by its name alone, nothing of a request is known:
@@ -38,7 +38,7 @@ impl Requested {
         let path = line.path.as_deref().unwrap_or("/");
         Some(Self {
             method: line.method.clone().unwrap_or_else(|| "CONNECT".to_owned()),
-            url: format!("{scheme}://{host}{path}"),
+            url: format!("{scheme}://{}", with_path(&host, path)),
             host,
         })
     }
@@ -74,6 +74,11 @@ mod tests {
             |line| line.protocol = Some(Kind::Http),
             "GET",
             "http://a.dev:443/b",
+        );
+        is(
+            |line| line.path = Some(".evil.dev/b".to_owned()),
+            "GET",
+            "https://a.dev .evil.dev/b",
         );
         is(
             |line| (line.method, line.path) = (None, None),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::super::line::{About, ContainerIdentity, Line, SCHEMA};
 use super::super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT};
-use crate::escape::clean;
+use crate::escape::{clean, clean_name};
 
 /// The longest line that is read, in bytes; gateways write none over 16 KiB.
 pub const MAX_LINE: usize = 64 << 10;
@@ -99,8 +99,10 @@ fn make_clean(line: &mut Line) {
     } = line;
     tidy(time, MAX_TIME);
     tidy(container, MAX_NAME);
+    if let Some(name) = name {
+        *name = clean_name(name, MAX_NAME);
+    }
     let bounded = [
-        (name, MAX_NAME),
         (method, MAX_METHOD),
         (path, MAX_PATH),
         (first, MAX_TIME),

@@ -92,6 +92,10 @@ impl RecordedAttempt {
         replace(&mut line.method, later.method);
         replace(&mut line.path, later.path);
         replace(&mut line.number, later.number);
+        if later.verdict == Some(RecordedVerdict::Deny) {
+            // What let it pass so far is not what denies it.
+            (line.rule, line.suggestion) = (None, None);
+        }
         replace(&mut line.verdict, later.verdict);
         replace(&mut line.rule, later.rule);
         replace(&mut line.reason, later.reason);

@@ -184,6 +184,60 @@ fn a_person_reads_a_sentence_of_each_thing_that_happened() {
 }
 
 #[test]
+fn names_and_targets_cant_be_taken_for_each_other_or_for_the_words_behind_them() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    script.deny("pypi: no rule allows it; would be allowed by domain=attacker.test");
+    for (protocol, name, path) in [
+        (
+            crate::audit::Kind::Http,
+            Some("wild.test"),
+            ".attacker.test/x",
+        ),
+        (crate::audit::Kind::Http, None, "attacker.test:443"),
+        (crate::audit::Kind::Http, Some("wild.test"), "/x"),
+    ] {
+        script.line(Event::End, |line| {
+            line.protocol = Some(protocol);
+            line.verdict = Some(crate::audit::line::RecordedVerdict::Deny);
+            line.name = name.map(str::to_owned);
+            line.path = Some(path.to_owned());
+            (line.address, line.port) = ("192.0.2.7".parse().ok(), Some(80));
+        });
+    }
+    script.write(folder.path(), "c.jsonl");
+    let fake = r"pypi:\u{20}no\u{20}rule\u{20}allows\u{20}it;\u{20}would\u{20}be\u{20}allowed\u{20}by\u{20}domain=attacker.test";
+    let expected = [
+        &format!(
+            "DENY  https {fake} (192.0.2.7:443): no rule allows it; would be allowed by domain="
+        ),
+        "DENY  http wild.test .attacker.test/x (192.0.2.7:80)",
+        "DENY  http 192.0.2.7:80 attacker.test:443",
+        "DENY  http wild.test/x (192.0.2.7:80)",
+    ];
+    let shown = shown(&folder, form());
+    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
+    for (line, expected) in shown.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}");
+    }
+}
+
+#[test]
+fn what_let_an_attempt_pass_at_first_is_not_said_of_its_denial() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    let flow = script.open("a.test");
+    script.line(Event::End, |line| {
+        line.flow = Some(flow);
+        line.verdict = Some(crate::audit::line::RecordedVerdict::Deny);
+        line.reason = Some("it is never open".to_owned());
+    });
+    script.write(folder.path(), "c.jsonl");
+    let expected = "DENY  https a.test (192.0.2.7:443): it is never open";
+    assert_eq!(shown(&folder, form()), [expected]);
+}
+
+#[test]
 fn what_is_under_way_is_open_only_while_its_gateway_runs() {
     let folder = folder();
     Script::of("c").open("a.test");

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::zone::Zone;
-use crate::audit::line::{Ended, Event, Line, Side};
+use crate::audit::line::{Ended, Event, Line, Side, with_path};
 use crate::audit::reader::{RecordedAttempt, Standing, Told};
 use crate::audit::{Direction, Kind};
 
@@ -112,9 +112,9 @@ fn target(line: &Line) -> Option<String> {
         .map(|address| SocketAddr::new(address, line.port.unwrap_or_default()));
     let path = line.path.as_deref().unwrap_or_default();
     match (&line.name, address) {
-        (Some(name), Some(address)) => Some(format!("{name}{path} ({address})")),
-        (Some(name), None) => Some(format!("{name}{path}")),
-        (None, Some(address)) => Some(format!("{address}{path}")),
+        (Some(name), Some(address)) => Some(format!("{} ({address})", with_path(name, path))),
+        (Some(name), None) => Some(with_path(name, path)),
+        (None, Some(address)) => Some(with_path(&address.to_string(), path)),
         (None, None) => line
             .flow
             .map(|flow| format!("attempt {flow} (its beginning is not in the record)")),
