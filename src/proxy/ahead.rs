@@ -105,6 +105,11 @@ impl Ahead {
         self.passes_any
     }
 
+    /// Whether the server has seen a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.state, DialState::Connected { .. })
+    }
+
     /// Whether the server has not said anything yet, nor ended.
     pub(super) fn is_quiet(&self) -> bool {
         match &self.state {

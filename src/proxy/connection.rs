@@ -224,7 +224,11 @@ async fn identify(
                     break Err(Unidentified::Denied(used_up()));
                 }
                 Ok(_) => {}
-                Err(error) => break Err(Unidentified::Denied(broke(&error))),
+                Err(error) => {
+                    let mut connections = heard_meanwhile.iter().chain(&ahead);
+                    let reached = connections.any(Ahead::is_connected);
+                    break Err(Unidentified::Denied(broke(&error, reached)));
+                }
             },
             broken = converse(&mut heard_meanwhile, client, entry) => break Err(broken),
             () = sleep(MOMENT), if waits => {
@@ -278,9 +282,15 @@ async fn converse(ahead: &mut Option<Ahead>, client: &Stream, entry: &mut Entry)
     }
 }
 
-fn broke(error: &io::Error) -> Denial {
+/// `reached`: its server has seen a connection, whatever is denied by now.
+fn broke(error: &io::Error, reached: bool) -> Denial {
+    let server = if reached {
+        "; its server had been connected to"
+    } else {
+        ""
+    };
     Denial::because(format!(
-        "the connection broke before its protocol was identified: {error}"
+        "the connection broke before its protocol was identified: {error}{server}"
     ))
 }
 

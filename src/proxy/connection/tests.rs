@@ -243,6 +243,28 @@ async fn arrived(outside: &TcpListener) -> Vec<u8> {
 const OPEN: [&str; 1] = ["cidr=192.0.2.0/24 port=80,8080"];
 const SHUT: [&str; 2] = ["domain=b.example", "domain=a.example path=/secret"];
 
+#[tokio::test]
+async fn a_client_that_breaks_off_before_it_is_identified_may_have_reached_its_server() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let name = Hostname::parse("a.example").unwrap();
+    for reached in [true, false] {
+        let client = match reached {
+            true => rig.client_asked(80, &name).await,
+            false => rig.client(80).await,
+        };
+        if reached {
+            outside.accept().await.unwrap();
+        }
+        crate::sys::socket::reset_on_close(&client).unwrap();
+        drop(client);
+        let record = rig.records().await.pop().unwrap();
+        let reason = record.reason.unwrap();
+        assert!(reason.contains("broke before its protocol"), "{reason}");
+        let is_said = reason.ends_with("; its server had been connected to");
+        assert_eq!(is_said, reached, "{reason}");
+    }
+}
+
 /// Time is real here, too.
 #[tokio::test]
 async fn silence_lets_nothing_pass_unread_however_long_it_is() {
