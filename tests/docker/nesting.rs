@@ -13,6 +13,7 @@ use boundary_shim::seccomp::arch;
 use boundary_shim::seccomp::filter::Action;
 use boundary_shim::seccomp::proof::cbpf::{Call, verdict};
 use boundary_shim::seccomp::tier::flags;
+use boundary_shim::sys::upcalls;
 use serde_json::Value;
 use test_support::bed::{Bed, unique};
 use test_support::cbpf::evaluate;
@@ -319,7 +320,8 @@ fn none(bed: &Bed) {
     for user in [ROOT, SOMEBODY] {
         let [ours, plain] = ["boundary-none", "runc"]
             .map(|runtime| bed.start_with(runtime, &["-u", user], &["sleep", "600"]));
-        let script = "grep -E '^(Cap|Seccomp|NoNewPrivs)' /proc/1/status /proc/self/status";
+        // But for the one filter more that all have: see below.
+        let script = "grep -E '^(Cap|Seccomp:|NoNewPrivs)' /proc/1/status /proc/self/status";
         assert_eq!(
             ours.exec(script).must_succeed().stdout,
             plain.exec(script).must_succeed().stdout
@@ -426,11 +428,17 @@ fn crun(bed: &Bed) {
 fn loaded(bed: &Bed) {
     let [ours, plain] =
         ["boundary", "runc"].map(|runtime| bed.start_with(runtime, &[], &["sleep", "600"]));
-    let [ours, plain] = [ours, plain].map(|container| {
-        let mut filters = loaded_filters(container.pid()).unwrap();
-        assert_eq!(filters.len(), 1);
-        filters.remove(0)
-    });
+    let [ours, plain] = [ours, plain].map(|container| loaded_filters(container.pid()).unwrap());
+    // The first that was installed comes first.
+    let ([against_upcalls, ours], [plain]) = (&ours[..], &plain[..]) else {
+        panic!("{} and {} filters", ours.len(), plain.len());
+    };
+    let upcalls = upcalls::denied_alone().program().unwrap();
+    let words = |program: &[libc::sock_filter]| {
+        let words = program.iter().map(|one| (one.code, one.jt, one.jf, one.k));
+        words.collect::<Vec<_>>()
+    };
+    assert_eq!(words(against_upcalls), words(upcalls.instructions()));
     let here = arch::own().unwrap();
     let verdict = |program: &[libc::sock_filter], call: &str, flags: u64| {
         let number = here.number(call).unwrap();
@@ -444,11 +452,11 @@ fn loaded(bed: &Bed) {
     };
     for kinds in [flags::USER, flags::NET, flags::USER | flags::NET] {
         assert_eq!(
-            verdict(&plain, "clone", kinds),
+            verdict(plain, "clone", kinds),
             Action::Errno(1),
             "{kinds:#x}"
         );
-        assert_eq!(verdict(&ours, "clone", kinds), Action::Allow, "{kinds:#x}");
+        assert_eq!(verdict(ours, "clone", kinds), Action::Allow, "{kinds:#x}");
     }
     for kinds in [
         flags::MOUNT,
@@ -457,7 +465,7 @@ fn loaded(bed: &Bed) {
         flags::ALL,
     ] {
         assert_eq!(
-            verdict(&ours, "clone", kinds),
+            verdict(ours, "clone", kinds),
             Action::Errno(1),
             "{kinds:#x}"
         );
@@ -472,7 +480,7 @@ fn loaded(bed: &Bed) {
         "socket",
         "personality",
     ] {
-        assert_eq!(verdict(&ours, call, 0), verdict(&plain, call, 0), "{call}");
+        assert_eq!(verdict(ours, call, 0), verdict(plain, call, 0), "{call}");
     }
 }
 
