@@ -438,8 +438,9 @@ impl Policy {
         let opens = |rule: &Rule| {
             rule.is_for_addresses() && allows_port(rule, attempt) && rule.allows_request(attempt)
         };
+        let restricted = self.restricts_request(attempt);
         let narrowest = match &target {
-            PermittedTarget::Name(_) => self.narrowest(attempt),
+            PermittedTarget::Name(_) => Self::narrowest(attempt, restricted),
             PermittedTarget::Address(address) => explain::narrowest_for_address(*address, attempt),
         };
         let port = attempt.destination.port();
@@ -452,7 +453,7 @@ impl Policy {
             forbidden: Vec::new(),
             bounds: Arc::default(),
             narrowest,
-            request: self.restricts_request(attempt),
+            request: restricted,
             observes: self.observes(),
             generation: self.generation,
             otherwise: None,
@@ -552,11 +553,10 @@ impl Policy {
         };
         let approvable = Approvable {
             at: None,
-            request: self.restricts_request(attempt),
+            request: unread.is_some(),
         };
-        let denial = self
-            .unallowed(reason)
-            .suggesting(self.narrowest(attempt), approvable);
+        let narrowest = Self::narrowest(attempt, unread.is_some());
+        let denial = self.unallowed(reason).suggesting(narrowest, approvable);
         match beyond {
             Some(_) => denial.beyond_approval(),
             None => denial,
@@ -572,9 +572,8 @@ impl Policy {
     }
 
     /// The narrowest rule that would allow the attempt; none where that allowed requests, too, at which the
-    /// rules for its target look.
-    fn narrowest(&self, attempt: &Attempt<'_>) -> Option<String> {
-        let restricted = self.restricts_request(attempt);
+    /// rules for its target look (`restricted`).
+    fn narrowest(attempt: &Attempt<'_>, restricted: bool) -> Option<String> {
         if restricted && !attempt.protocol.unread_requests().is_empty() {
             return None;
         }

@@ -214,8 +214,8 @@ const MACHINE: u32 = 0xc000_00b7;
 const MACHINE_OF_32_BITS: u32 = 0x4000_0003;
 #[cfg(target_arch = "aarch64")]
 const MACHINE_OF_32_BITS: u32 = 0x4000_0028;
-/// Where the numbers of x32's calls begin (`__X32_SYSCALL_BIT`).
-const X32: u32 = 0x4000_0000;
+/// Where the numbers of x32's calls begin (`__X32_SYSCALL_BIT`): those of 64 bits, with this one.
+pub(super) const X32: u32 = 0x4000_0000;
 
 /// Codes of instructions, put together from linux/bpf_common.h.
 const LOAD: u16 = 0x20;

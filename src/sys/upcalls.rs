@@ -6,6 +6,8 @@
 //! default profiles deny the call; who has none, or one's own, isn't kept from it by anything else.
 //! Keys that are there already are found as ever.
 
+#[cfg(target_arch = "x86_64")]
+use super::call_filter::X32;
 use super::call_filter::{CallVerdict, Rules};
 
 /// The argument `callout_info`, null.
@@ -37,15 +39,11 @@ pub fn denied_alone() -> Rules {
     let mut rules = Rules::new(CallVerdict::Allow, CallVerdict::Allow);
     deny(&mut rules);
     #[cfg(target_arch = "x86_64")]
-    deny_numbered(&mut rules, X32 | libc::SYS_request_key);
+    deny_numbered(&mut rules, libc::c_long::from(X32) | libc::SYS_request_key);
     rules.add_of_32_bits(OF_32_BITS, &[NO_CALLOUT], CallVerdict::Allow);
     rules.add_of_32_bits(OF_32_BITS, &[], DENIED);
     rules
 }
-
-/// x32 has the numbers of 64 bits, with this one (`__X32_SYSCALL_BIT`).
-#[cfg(target_arch = "x86_64")]
-const X32: libc::c_long = 0x4000_0000;
 
 #[cfg(test)]
 #[cfg(target_arch = "x86_64")]
